@@ -1,0 +1,87 @@
+"""A song as notes: which pitch sounds from when, for the lead, the chords and the bass, and when each drum is hit.
+
+Time runs on a grid of eighth notes. Chords change about every 1.6 s at any pace, so six seconds hold a full turn of
+the progression.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from feature_export.demo.song import SCALES, Song
+
+__all__ = ["DRUM_PATTERNS", "Line", "bass_line", "chord_line", "drum_onsets", "lead_line"]
+
+LEAD_BASE = {"low": 50, "high": 76}
+CHORD_BASE, BASS_BASE = 60, 36
+
+DRUM_PATTERNS: dict[str, dict[str, tuple[int, ...]]] = {
+    "none": {},
+    "rock": {"kick": (0, 5), "snare": (2, 6), "hat": (0, 1, 2, 3, 4, 5, 6, 7)},
+    "four": {"kick": (0, 2, 4, 6), "snare": (4,), "hat": (1, 3, 5, 7)},
+    "half": {"kick": (0, 3), "snare": (4,), "hat": (0, 2, 4, 6, 7)},
+}
+"""Eighth notes of a bar, 0..7, on which each drum is hit."""
+
+
+class Line(NamedTuple):
+    """Notes that follow each other without a gap: each lasts until the next begins, the last until the end.
+
+    Attributes:
+        onsets_s: Begin of each note in seconds, rising, the first 0.
+        pitches: MIDI note numbers (69 = 440 Hz, fractions allowed), a row for each voice.
+    """
+
+    onsets_s: Float[np.ndarray, " notes"]
+    pitches: Float[np.ndarray, "voices notes"]
+
+
+def lead_line(song: Song, duration_s: float) -> Line:
+    """The motif, carried from chord to chord."""
+    slots = np.array([s for s in range(_slots(song, duration_s)) if song.melody[s % len(song.melody)] is not None])
+    steps = [_root(song, s) + (song.melody[s % len(song.melody)] or 0) for s in slots]
+    return Line(slots * _eighth_s(song), np.array([[_pitch(song, step, LEAD_BASE[song.register]) for step in steps]], float))
+
+
+def chord_line(song: Song, duration_s: float) -> Line:
+    """Three voices in close position, struck at each change of chord, by a strumming hand on every beat."""
+    slots = np.arange(0, _slots(song, duration_s), 2 if song.backing == "strum" else _slots_per_chord(song))
+    voices = [[_pitch(song, _root(song, s) + above, CHORD_BASE) for s in slots] for above in (0, 2, 4)]
+    return Line(slots * _eighth_s(song), np.array(voices, float))
+
+
+def bass_line(song: Song, duration_s: float) -> Line:
+    """The chord's root on every beat."""
+    slots = np.arange(0, _slots(song, duration_s), 2)
+    return Line(slots * _eighth_s(song), np.array([[_pitch(song, _root(song, s), BASS_BASE) for s in slots]], float))
+
+
+def drum_onsets(song: Song, duration_s: float) -> dict[str, Float[np.ndarray, " hits"]]:
+    """When each drum of the song's pattern is hit, in seconds."""
+    slots = np.arange(_slots(song, duration_s))
+    pattern = DRUM_PATTERNS[song.drums]
+    return {drum: slots[np.isin(slots % 8, hits)] * _eighth_s(song) for drum, hits in pattern.items()}
+
+
+def _eighth_s(song: Song) -> float:
+    return 30.0 / song.tempo_bpm
+
+
+def _slots(song: Song, duration_s: float) -> int:
+    return int(np.ceil(duration_s / _eighth_s(song)))
+
+
+def _slots_per_chord(song: Song) -> int:
+    return 8 if song.pace == "fast" else 4
+
+
+def _root(song: Song, slot: int) -> int:
+    """Scale step of the chord's root, the higher ones an octave down so that voices move little."""
+    root = song.progression[slot // _slots_per_chord(song) % len(song.progression)]
+    return root if root < 4 else root - 7
+
+
+def _pitch(song: Song, step: int, base: int) -> int:
+    octave, degree = divmod(step, 7)
+    return base + song.tonic + 12 * octave + SCALES[song.mode][degree]

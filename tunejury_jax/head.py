@@ -1,0 +1,149 @@
+"""The reward head: an MLP from joined features to one score (spec.md section 1).
+
+Each hidden layer is Linear -> BatchNorm -> ReLU -> Dropout. It is torch's arithmetic, kept exactly: the running
+variance is the unbiased one (flax's own BatchNorm keeps the biased), and a batch of pairs has its statistics taken
+for each side alone, so running values move twice a step.
+
+A Linear bias in front of a BatchNorm has no effect on the training loss, and the output bias cancels in a margin.
+Their true gradient is zero; what torch computes is rounding noise, which Adam blows up to full steps. Here they get
+exactly zero, so a head trained from scratch keeps them at 0, and an imported head keeps its own (with weight decay).
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+__all__ = ["PAPER_WIDTHS", "Head", "HeadConfig", "Variables", "initialise", "parameter_count"]
+
+Variables = Mapping[str, Any]
+"""`{"params": ..., "batch_stats": ...}` of a `Head`."""
+
+PAPER_WIDTHS = (1024, 512, 256, 128)
+EPSILON = 1e-5
+MOMENTUM = 0.1
+MAX_WIDTH = 1 << 16
+MAX_LAYERS = 32
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """The static shape of a head.
+
+    >>> parameter_count(HeadConfig(2048))
+    2791169
+    """
+
+    input_dim: int
+    widths: tuple[int, ...] = PAPER_WIDTHS
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.input_dim <= MAX_WIDTH:
+            raise ValueError(f"input_dim: got {self.input_dim}, accepted are 1 to {MAX_WIDTH}")
+        if not 1 <= len(self.widths) <= MAX_LAYERS or not all(1 <= width <= MAX_WIDTH for width in self.widths):
+            raise ValueError(f"widths: got {self.widths}, accepted are 1 to {MAX_LAYERS} of 1 to {MAX_WIDTH}")
+
+    def module(self) -> "Head":
+        return Head(self.widths)
+
+
+class Linear(nn.Module):
+    """x @ kernel + bias with Kaiming normal initialisation (fan_out, ReLU gain) and an untrained bias."""
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch inputs"]) -> Float[Array, "*batch features"]:
+        init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+        kernel = self.param("kernel", init, (x.shape[-1], self.features), x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), x.dtype)
+        return x @ kernel + jax.lax.stop_gradient(bias)
+
+
+class BatchNorm(nn.Module):
+    """torch.nn.BatchNorm1d over the batch axis, for each leading axis (side) by itself.
+
+    Training, with weights w that mark the real rows: mean = sum(w x) / n, var = sum(w (x - mean)^2) / n,
+    running <- 0.9 running + 0.1 (mean, var * n / (n - 1)), once for each side in order.
+    """
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, "*sides batch features"], weight: Float[Array, " batch"] | None
+    ) -> Float[Array, "*sides batch features"]:
+        shape = (x.shape[-1],)
+        scale = self.param("scale", nn.initializers.ones, shape, x.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape, x.dtype)
+        mean = self.variable("batch_stats", "mean", jnp.zeros, shape, x.dtype)
+        var = self.variable("batch_stats", "var", jnp.ones, shape, x.dtype)
+        if weight is None:
+            return (x - mean.value) * (jax.lax.rsqrt(var.value + EPSILON) * scale) + bias
+        count, rows = weight.sum(), weight[:, None]
+        batch_mean = (x * rows).sum(-2, keepdims=True) / count
+        centred = x - batch_mean
+        batch_var = (jnp.square(centred) * rows).sum(-2, keepdims=True) / count
+        mean.value = _follow(mean.value, batch_mean)
+        var.value = _follow(var.value, batch_var * (count / (count - 1.0)))
+        return centred * (jax.lax.rsqrt(batch_var + EPSILON) * scale) + bias
+
+
+def _follow(running: Float[Array, " features"], batch: Float[Array, "*sides 1 features"]) -> Float[Array, " features"]:
+    for value in jax.lax.stop_gradient(batch).reshape(-1, running.shape[0]):
+        running = (1.0 - MOMENTUM) * running + MOMENTUM * value
+    return running
+
+
+class Head(nn.Module):
+    """Scores rows of joined features; see the module for the arithmetic."""
+
+    widths: tuple[int, ...] = PAPER_WIDTHS
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "*sides batch dim"],
+        *,
+        weight: Float[Array, " batch"] | None = None,
+        dropout: Float[Array, ""] | float = 0.0,
+    ) -> Float[Array, "*sides batch"]:
+        """Scores features.
+
+        Args:
+            x: Joined features; leading axes are the sides of pairs.
+            weight: Training only: 1 for a real row, 0 for padding. With it BatchNorm uses and updates batch
+                statistics (collection `batch_stats`) and dropout is on (rng `dropout`); without it the head is
+                evaluated.
+            dropout: Share of hidden units dropped while training.
+
+        Returns:
+            One score a row, unbounded; negative is normal.
+        """
+        for layer, width in enumerate(self.widths):
+            x = Linear(width, name=f"linear_{layer}")(x)
+            x = nn.relu(BatchNorm(name=f"norm_{layer}")(x, weight))
+            if weight is not None:
+                x = _drop(self.make_rng("dropout"), x, dropout)
+        return Linear(1, name="output")(x)[..., 0]
+
+
+def _drop(
+    key: PRNGKeyArray, x: Float[Array, "*batch features"], rate: Float[Array, ""] | float
+) -> Float[Array, "*batch features"]:
+    keep = 1.0 - jnp.asarray(rate, x.dtype)
+    return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0.0)
+
+
+def initialise(config: HeadConfig, key: PRNGKeyArray) -> Variables:
+    """Fresh variables of a head, a function of the key alone."""
+    return config.module().init(key, jnp.zeros((1, config.input_dim)))
+
+
+def parameter_count(config: HeadConfig) -> int:
+    """Number of trained and bias parameters, as torch counts them."""
+    shapes = jax.eval_shape(lambda: initialise(config, jax.random.key(0)))
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes["params"]))

@@ -1,0 +1,199 @@
+"""The feature store: the only meeting point of the encoders (torch) and the heads (JAX).
+
+Three guards stand between an unwritten row and a reader: a block counts only once it is committed, a missing chunk
+is an error, and a row that is not finite must be one that is recorded as failed (store.md section 2).
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import tensorstore as ts
+from google_crc32c import value as crc32c
+from jaxtyping import Bool, Float
+
+from tunejury_jax.pairs import Clip
+from tunejury_jax.store import kv
+from tunejury_jax.store.arrays import feature_array, pair_arrays, read_array
+from tunejury_jax.store.kv import StoreError
+from tunejury_jax.store.plan import Plan, difference
+from tunejury_jax.store.tables import (
+    MAX_PARQUET_BYTES,
+    PAIR_COLUMNS,
+    PairArrays,
+    parse_clips,
+    parse_rows,
+    table_specs,
+)
+
+__all__ = ["FeatureStore", "Features", "commit_key"]
+
+MAX_COMMIT_BYTES = 64 << 20
+COMMIT_NAME = re.compile(r"[0-9]{8}\.json")
+
+
+class Features(NamedTuple):
+    """The rows of one encoder; a row whose audio could not be encoded is NaN and not `ok`."""
+
+    values: Float[np.ndarray, "rows dim"]
+    ok: Bool[np.ndarray, " rows"]
+
+
+def commit_key(encoder: str, block: int) -> str:
+    """Where the commit of a block stands."""
+    return f"commits/{encoder}/{block:08d}.json"
+
+
+class FeatureStore:
+    """A planned store on a local disk or in a bucket, read by any number of processes at once."""
+
+    def __init__(self, location: str, root: ts.KvStore, plan: Plan) -> None:
+        self.location, self.root, self.plan = location, root, plan
+
+    @classmethod
+    def open(cls, location: str) -> Self:
+        """Opens a planned store, finished or not.
+
+        Raises:
+            StoreError: No store there, or its plan is damaged or of another version.
+        """
+        root = kv.open_root(location)
+        document = kv.read_json(root, "store.json")
+        if document is None:
+            raise StoreError(f"{location}: no store.json: not a feature store, or its planning did not finish")
+        return cls(location, root, Plan.from_json(document))
+
+    @classmethod
+    def open_sealed(cls, location: str) -> Self:
+        """Opens a finished store, for training.
+
+        Raises:
+            StoreError: As `open`, or the store is not sealed; says what is left to do.
+        """
+        store = cls.open(location)
+        if not store.sealed:
+            left = {name: len(blocks) for name in store.plan.encoders if (blocks := store.pending(name))}
+            todo = f"encode these blocks, then seal: {left}" if left else "all blocks are encoded, seal it"
+            raise StoreError(f"{location}: not sealed; with python -m feature_export, {todo}")
+        return store
+
+    @property
+    def sealed(self) -> bool:
+        return kv.exists(self.root, "SEALED.json")
+
+    def clips(self) -> tuple[Clip, ...]:
+        """The clip of each clip row."""
+        return parse_clips(self._parquet("clips"))
+
+    def prompts(self) -> tuple[str, ...]:
+        """The text of each prompt row."""
+        return tuple(row["text"] for row in parse_rows("prompts", self._parquet("prompts"), ["text"]))
+
+    def pair_records(self) -> list[dict[str, Any]]:
+        """Id and strings of each pair, for reports."""
+        return parse_rows("pairs", self._parquet("pairs"), ["pair_id", *PAIR_COLUMNS])
+
+    def pair_arrays(self) -> PairArrays:
+        """The pairs as integers.
+
+        Raises:
+            StoreError: Damaged, or a row number points outside its table.
+        """
+        arrays = PairArrays(*(read_array(self.root, array) for array in pair_arrays(self.plan)))
+        limits = [self.plan.tables[table].rows for table in ("clip", "clip", "prompt")]
+        if (arrays.index >= limits).any() or (arrays.index < [0, 0, -1]).any():
+            raise StoreError(f"{self.location}: pairs/index points outside its tables of {limits} rows")
+        return arrays
+
+    def bounds(self, encoder: str, block: int) -> tuple[int, int]:
+        """First row of a block, and the row after its last."""
+        low = block * self.plan.block_rows
+        return low, min(low + self.plan.block_rows, self.plan.rows(encoder))
+
+    def pending(self, encoder: str, shard: tuple[int, int] = (0, 1)) -> list[int]:
+        """Blocks without a commit; of these, shard `(i, n)` has the ones with block % n == i.
+
+        Raises:
+            ValueError: Not 0 <= i < n.
+        """
+        index, count = shard
+        if not 0 <= index < count:
+            raise ValueError(f"shard: got {index}/{count}, expected i/n with 0 <= i < n")
+        done = set(self._committed(encoder))
+        return [b for b in range(self.plan.blocks(encoder)) if b not in done and b % count == index]
+
+    def commits(self, encoder: str) -> Iterator[dict[str, Any]]:
+        """The commits of an encoder, in block order."""
+        for block in self._committed(encoder):
+            commit = kv.read_json(self.root, commit_key(encoder, block), MAX_COMMIT_BYTES)
+            if commit is None or commit.get("block") != block:
+                raise StoreError(f"{commit_key(encoder, block)}: missing, or the commit of another block")
+            yield commit
+
+    def failures(self, encoder: str) -> dict[int, str]:
+        """Row -> reason, for the rows of committed blocks that could not be encoded."""
+        return {int(row): why for commit in self.commits(encoder) for row, why in commit["failed"].items()}
+
+    def load(self, encoder: str) -> Features:
+        """Reads all rows of an encoder, each block checked against its commit.
+
+        Raises:
+            StoreError: A block is not committed, was written by another encoder, or does not match its checksum;
+                or the rows that are not finite are not the rows recorded as failed.
+        """
+        if pending := self.pending(encoder):
+            raise StoreError(f"{encoder}: {len(pending)} of {self.plan.blocks(encoder)} blocks are not committed")
+        values = read_array(self.root, feature_array(self.plan, encoder))[: self.plan.rows(encoder)]
+        ok = np.ones(len(values), bool)
+        for commit in self.commits(encoder):
+            self._check_commit(encoder, commit, values)
+            ok[[int(row) for row in commit["failed"]]] = False
+        if not np.array_equal(np.isfinite(values).all(axis=1), ok):
+            raise StoreError(f"{encoder}: the rows that are not finite are not the rows recorded as failed")
+        return Features(values, ok)
+
+    def digest(self) -> dict[str, Any]:
+        """Verifies every row and says what is there: rows, failed rows and sha256 of each encoder."""
+        return {"encoders": {name: self._digest(name) for name in sorted(self.plan.encoders)}}
+
+    def verify(self) -> dict[str, Any]:
+        """Reads everything again and compares it with the seal and the plan; returns the seal.
+
+        Raises:
+            StoreError: Not sealed, damaged, or changed since it was sealed.
+        """
+        seal = kv.read_json(self.root, "SEALED.json", MAX_COMMIT_BYTES)
+        if seal is None:
+            raise StoreError(f"{self.location}: not sealed")
+        ids = [row["pair_id"] for row in self.pair_records()]
+        tables = table_specs(self.clips(), self.prompts(), ids, self.pair_arrays())
+        if lines := [*difference(self.digest(), seal), *difference(tables, dict(self.plan.tables), "tables")]:
+            raise StoreError(f"{self.location}: changed since it was sealed: {'; '.join(lines)}")
+        return seal
+
+    def _parquet(self, name: str) -> bytes:
+        key = f"tables/{name}-00000.parquet"
+        data = kv.read_bytes(self.root, key, MAX_PARQUET_BYTES)
+        if data is None:
+            raise StoreError(f"{self.location}: {key} is missing")
+        return data
+
+    def _committed(self, encoder: str) -> list[int]:
+        names = [key.rsplit("/", 1)[1] for key in kv.list_keys(self.root, f"commits/{encoder}/")]
+        return [int(name[:8]) for name in names if COMMIT_NAME.fullmatch(name)]
+
+    def _check_commit(self, encoder: str, commit: Mapping[str, Any], values: Float[np.ndarray, "rows dim"]) -> None:
+        ours, theirs = self.plan.encoders[encoder].fingerprint, commit["fingerprint"]
+        low, high = self.bounds(encoder, commit["block"])
+        where = f"{encoder}, block {commit['block']}"
+        if ours != theirs:
+            raise StoreError(f"{where}: written by another encoder: fingerprint {theirs!r}, the plan has {ours!r}")
+        if crc32c(np.ascontiguousarray(values[low:high]).tobytes()) != commit["crc32c"]:
+            raise StoreError(f"{where}: data does not match its commit; delete the commit and encode the block again")
+
+    def _digest(self, encoder: str) -> dict[str, Any]:
+        values, ok = self.load(encoder)
+        sha256 = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+        return {"rows": len(ok), "failed_rows": np.flatnonzero(~ok).tolist(), "sha256": sha256}
