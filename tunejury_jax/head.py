@@ -9,9 +9,7 @@ Their true gradient is zero; what torch computes is rounding noise, which Adam b
 exactly zero, so a head trained from scratch keeps them at 0, and an imported head keeps its own (with weight decay).
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -19,37 +17,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-__all__ = ["PAPER_WIDTHS", "Head", "HeadConfig", "Variables", "initialise", "parameter_count"]
+from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
+
+__all__ = ["Head", "Variables", "initialise"]
 
 Variables = Mapping[str, Any]
 """`{"params": ..., "batch_stats": ...}` of a `Head`."""
 
-PAPER_WIDTHS = (1024, 512, 256, 128)
 EPSILON = 1e-5
 MOMENTUM = 0.1
-MAX_WIDTH = 1 << 16
-MAX_LAYERS = 32
-
-
-@dataclass(frozen=True)
-class HeadConfig:
-    """The static shape of a head.
-
-    >>> parameter_count(HeadConfig(2048))
-    2791169
-    """
-
-    input_dim: int
-    widths: tuple[int, ...] = PAPER_WIDTHS
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.input_dim <= MAX_WIDTH:
-            raise ValueError(f"input_dim: got {self.input_dim}, accepted are 1 to {MAX_WIDTH}")
-        if not 1 <= len(self.widths) <= MAX_LAYERS or not all(1 <= width <= MAX_WIDTH for width in self.widths):
-            raise ValueError(f"widths: got {self.widths}, accepted are 1 to {MAX_LAYERS} of 1 to {MAX_WIDTH}")
-
-    def module(self) -> "Head":
-        return Head(self.widths)
 
 
 class Linear(nn.Module):
@@ -140,10 +116,4 @@ def _drop(
 
 def initialise(config: HeadConfig, key: PRNGKeyArray) -> Variables:
     """Fresh variables of a head, a function of the key alone."""
-    return config.module().init(key, jnp.zeros((1, config.input_dim)))
-
-
-def parameter_count(config: HeadConfig) -> int:
-    """Number of trained and bias parameters, as torch counts them."""
-    shapes = jax.eval_shape(lambda: initialise(config, jax.random.key(0)))
-    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes["params"]))
+    return Head(config.widths).init(key, jnp.zeros((1, config.input_dim)))

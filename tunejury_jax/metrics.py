@@ -97,7 +97,7 @@ def accuracy(margins: Pairs, targets: Pairs) -> Accuracy:
     return Accuracy(successes / n, *wilson(successes, n), n, correct, undecided, len(targets) - n)
 
 
-def wilson(successes: float, trials: int, level: float = 0.95) -> Interval:
+def wilson(successes: float | int, trials: int, level: float = 0.95) -> Interval:
     """Wilson's score interval of a share (JASA 22, 1927).
 
         (p + z^2/2n +- z sqrt(p (1-p) / n + z^2/4n^2)) / (1 + z^2/n),   p = successes/n,  z = quantile of (1 + level)/2

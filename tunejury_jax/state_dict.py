@@ -10,7 +10,8 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from tunejury_jax.head import HeadConfig, Variables
+from tunejury_jax.head import Variables
+from tunejury_jax.head_config import HeadConfig
 
 __all__ = ["expected_shapes", "from_state_dict", "to_state_dict"]
 

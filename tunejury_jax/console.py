@@ -1,0 +1,26 @@
+"""What every command line here shares: typed options, one-line errors, an exit status that tells."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import tyro
+
+__all__ = ["command"]
+
+Config = TypeVar("Config")
+
+
+def command(program: str, config: type[Config], main: Callable[[Config], int | None]) -> None:
+    """Parses the options that `config` describes, runs `main` on them and exits.
+
+    Exit status: what `main` returns (None is 0), 2 for input that was refused, 130 when interrupted.
+    """
+    try:
+        sys.exit(main(tyro.cli(config, prog=program)) or 0)
+    except (ValueError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted; the same command continues", file=sys.stderr)
+        sys.exit(130)
