@@ -23,7 +23,7 @@ from tunejury_jax.losses import pair_loss, smooth
 from trainers.config import TrainConfig
 from trainers.data import Arrays, gather
 
-__all__ = ["Best", "EpochMetrics", "Hyper", "Member", "Pairs", "init_member", "margins", "run_epoch", "train_step"]
+__all__ = ["Best", "EpochMetrics", "Hyper", "Member", "Pairs", "init_member", "epoch", "margins", "run_epoch", "run_stacked_epoch", "train_step"]
 
 MARGIN_CHUNK = 1024
 
@@ -97,14 +97,13 @@ def init_member(config: HeadConfig, hyper: Hyper) -> Member:
     return Member(params, batch_stats, _optimizer(hyper).init(params), jnp.asarray(0), jnp.asarray(0), best)
 
 
-@partial(jax.jit, static_argnames=("widths", "batch_size"), donate_argnames="member")
-def run_epoch(
+def epoch(
     member: Member, hyper: Hyper, arrays: Arrays, pairs: Pairs, *, widths: tuple[int, ...], batch_size: int
 ) -> tuple[Member, EpochMetrics]:
     """Trains a member on every pair once, validates it, and keeps it if it is the best so far.
 
     Args:
-        member: Donated.
+        member: State of the head; the jitted calls donate it.
         hyper: Its hyper-parameters.
         arrays: Features and labels; an argument, so that they are not baked into the program.
         pairs: Which pairs to train and to validate on.
@@ -112,21 +111,35 @@ def run_epoch(
         batch_size: Pairs a step; the last step of an epoch is shorter.
     """
     head = Head(widths)
-    epoch = member.epoch + 1
-    order_key, dropout_key = jax.random.split(jax.random.fold_in(hyper.key, epoch))
+    number = member.epoch + 1
+    order_key, dropout_key = jax.random.split(jax.random.fold_in(hyper.key, number))
     steps = epoch_steps(jax.random.permutation(order_key, pairs.train), batch_size)
 
     def step(member: Member, inputs: tuple[Array, Int[Array, " batch"], Float[Array, " batch"]]) -> tuple[Member, Array]:
-        number, rows, weight = inputs
+        index, rows, weight = inputs
         batch = (gather(arrays, rows, hyper.columns), arrays.target[rows], weight)
-        return train_step(head, member, hyper, batch, jax.random.fold_in(dropout_key, number))
+        return train_step(head, member, hyper, batch, jax.random.fold_in(dropout_key, index))
 
-    numbers = jnp.arange(len(steps[0]))
-    member, losses = jax.lax.scan(step, member, (numbers, *steps))
+    member, losses = jax.lax.scan(step, member, (jnp.arange(len(steps[0])), *steps))
     train_loss = (losses * steps[1].sum(axis=1)).sum() / steps[1].sum()
     loss, accuracy = _validate(head, member, hyper, arrays, pairs.valid)
-    member = _keep_best(member._replace(epoch=epoch), hyper, loss)
+    member = _keep_best(member._replace(epoch=number), hyper, loss)
     return member, EpochMetrics(train_loss, loss, accuracy, member.stale < hyper.patience)
+
+
+run_epoch = jax.jit(epoch, static_argnames=("widths", "batch_size"), donate_argnames="member")
+
+
+@partial(jax.jit, static_argnames=("widths", "batch_size"), donate_argnames="members")
+def run_stacked_epoch(
+    members: Member, hypers: Hyper, arrays: Arrays, pairs: Pairs, *, widths: tuple[int, ...], batch_size: int
+) -> tuple[Member, EpochMetrics]:
+    """`epoch` of many members at once; the leaves of `members` and `hypers` have a leading member axis."""
+
+    def one(member: Member, hyper: Hyper) -> tuple[Member, EpochMetrics]:
+        return epoch(member, hyper, arrays, pairs, widths=widths, batch_size=batch_size)
+
+    return jax.vmap(one)(members, hypers)
 
 
 def epoch_steps(
@@ -164,7 +177,8 @@ def train_step(
         return (losses * weight).sum() / weight.sum(), updated["batch_stats"]
 
     (loss, batch_stats), gradients = jax.value_and_grad(batch_loss, has_aux=True)(member.params)
-    updates, optimizer = _optimizer(hyper).update(gradients, member.optimizer, member.params)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float to its int32 step count
+        updates, optimizer = _optimizer(hyper).update(gradients, member.optimizer, member.params)
     params = optax.apply_updates(member.params, updates)
     return member._replace(params=params, batch_stats=batch_stats, optimizer=optimizer), loss
 
@@ -190,7 +204,7 @@ def _validate(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     variables = {"params": member.params, "batch_stats": member.batch_stats}
     margin, target = margins(head, variables, arrays, rows, hyper.columns), arrays.target[rows]
-    decisive = target != 0.5
+    decisive = (target != 0.5).astype(margin.dtype)
     right = jnp.where(margin == 0, 0.5, ((margin > 0) == (target > 0.5)).astype(margin.dtype))
     return jax.vmap(pair_loss)(margin, target).mean(), (right * decisive).sum() / decisive.sum()
 

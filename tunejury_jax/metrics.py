@@ -200,7 +200,7 @@ def spearman(x: Rows, y: Rows) -> float:
     _check_lengths(x=x, y=y)
     for field, values in (("x", x), ("y", y)):
         _check_finite(field, values)
-        _require(np.ptp(values) > 0, field, "at least two different values", f"{len(values)} of {values[0]}")
+        _require(values.min() < values.max(), field, "at least two different values", f"{len(values)} of {values[0]}")
     return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])
 
 
@@ -239,24 +239,24 @@ def _checked(margins: Pairs, targets: Pairs) -> tuple[Pairs, Pairs]:
     _check_lengths(margins=margins, targets=targets)
     margins, targets = np.asarray(margins, np.float64), np.asarray(targets, np.float64)
     _check_finite("margins", margins)
-    refused = ~np.isin(targets, (0.0, 0.5, 1.0))
-    if refused.any():
-        raise ValueError(f"targets[{refused.argmax()}]: got {targets[refused][0]}, accepted are 0, 0.5 and 1")
+    known = np.isin(targets, (0.0, 0.5, 1.0))
+    first = known.argmin()  # the first that is not, if there is one
+    _require(known[first], f"targets[{first}]", "0, 0.5 or 1", targets[first])
     return margins, targets
 
 
 def _check_lengths(**arrays: Shaped[np.ndarray, " *_"]) -> int:
     lengths = {field: len(array) for field, array in arrays.items()}
-    if len(set(lengths.values())) != 1 or not all(lengths.values()):
-        found = ", ".join(f"{n} {field}" for field, n in lengths.items()) or "none"
-        raise ValueError(f"{', '.join(arrays) or 'arrays'}: expected equal lengths of at least 1, got {found}")
+    found = ", ".join(f"{n} {field}" for field, n in lengths.items()) or "none"
+    met = len(set(lengths.values())) == 1 and all(lengths.values())
+    _require(met, ", ".join(arrays) or "arrays", "equal lengths of at least 1", found)
     return next(iter(lengths.values()))
 
 
 def _check_finite(field: str, values: Rows) -> None:
     finite = np.isfinite(values)
-    if not finite.all():
-        raise ValueError(f"{field}[{finite.argmin()}]: got {values[finite.argmin()]}, accepted are finite numbers")
+    first = finite.argmin()
+    _require(finite[first], f"{field}[{first}]", "a finite number", values[first])
 
 
 def _require(met: bool | np.bool, field: str, accepted: str, value: object) -> None:

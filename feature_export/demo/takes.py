@@ -1,22 +1,38 @@
-"""Takes: a song as it is played in a clip, clean or damaged."""
+"""Takes: one song as it is heard in one clip, clean or damaged, at some volume."""
 
 from dataclasses import dataclass
 from itertools import product
 
+from jaxtyping import Float
+import numpy as np
+
 from feature_export.demo.config import DemoConfig
-from feature_export.demo.damage import LADDERS, RUNGS, Kind
+from feature_export.demo.damage import LADDERS, RUNGS, Kind, damage
 from feature_export.demo.draws import Use, stream
 
-__all__ = ["Take", "draw_takes"]
+__all__ = ["Take", "draw_takes", "play"]
+
+GAIN_DB = (-9.0, 0.0)
+_DAMAGES: tuple[tuple[Kind, int], ...] = tuple(product(LADDERS, range(1, RUNGS + 1)))
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Take:
-    """One clip: a song, and the damage done to it; rung 0 is the clean song and has no kind."""
+    """How one clip is made of a song.
+
+    Attributes:
+        song: Number of the song.
+        gain_db: Volume, drawn for each clip, so that the better clip is not simply the louder one.
+        kind: Kind of damage; None for a clean take.
+        rung: How bad: 0 is clean, then as in `LADDERS`.
+        seed: Where the damage falls, one for all takes of a song.
+    """
 
     song: int
-    rung: int = 0
+    gain_db: float
     kind: Kind | None = None
+    rung: int = 0
+    seed: int = 0
 
     @property
     def system(self) -> str:
@@ -29,10 +45,17 @@ class Take:
         return f"song-{self.song:04d}/{self.system}.wav"
 
 
-_DAMAGED = tuple(product(LADDERS, range(1, RUNGS + 1)))
-
-
 def draw_takes(config: DemoConfig, song: int) -> list[Take]:
-    """The takes of one song: the clean one first, then as many different damaged ones as the configuration says."""
-    chosen = stream(config.seed, song, Use.TAKES).choice(len(_DAMAGED), config.damaged_per_song, replace=False)
-    return [Take(song), *(Take(song, rung, kind) for kind, rung in (_DAMAGED[i] for i in chosen))]
+    """The takes of a song: the clean one first, then as many different damaged ones as are asked for."""
+    rng = stream(config.seed, song, Use.TAKES)
+    chosen = rng.choice(len(_DAMAGES), config.damaged_per_song, replace=False)
+    clean_db, *gains_db = rng.uniform(*GAIN_DB, 1 + len(chosen)).tolist()
+    seed = int(rng.integers(2**32))
+    damaged = [Take(song, db, *_DAMAGES[i], seed) for i, db in zip(chosen, gains_db, strict=True)]
+    return [Take(song, clean_db), *damaged]
+
+
+def play(take: Take, clean: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
+    """Makes the clip of a take from its clean song, both mono at 24 kHz."""
+    heard = damage(clean, take.kind, take.rung, take.seed) if take.kind else clean
+    return heard * 10 ** (take.gain_db / 20)

@@ -1,0 +1,179 @@
+"""A released head: a folder that describes itself.
+
+    config.json         head, block layout, the encoders' provenance, training, metrics
+    model.safetensors   arrays under the published PyTorch names (`state_dict.py`)
+    README.md           model card
+
+Nothing in it is executed or unpickled. Everything is checked on loading; a checkpoint whose layout or encoders do
+not fit the features it is given is refused, since its scores would be silently wrong.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from tunejury_jax.blocks import Block, Layout
+from tunejury_jax.head import Head, Variables
+from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.model_card import model_card
+from tunejury_jax.state_dict import from_state_dict, to_state_dict
+from tunejury_jax.store.plan import difference, fingerprint
+
+__all__ = ["Checkpoint"]
+
+FORMAT, VERSION = "tunejury-checkpoint", 1
+MAX_CONFIG_BYTES = 4 << 20
+MAX_WEIGHT_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A head with everything needed to use it.
+
+    Attributes:
+        head: Static shape.
+        layout: Blocks of the input, in order.
+        encoders: Block name -> provenance of the encoder that made the training features.
+        variables: Weights and running statistics.
+        training: How it was trained: configuration, data, versions.
+        metrics: What was measured, with intervals.
+    """
+
+    head: HeadConfig
+    layout: Layout
+    encoders: Mapping[str, Mapping[str, Any]]
+    variables: Variables
+    training: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.layout.dim != self.head.input_dim:
+            raise ValueError(f"layout: has {self.layout.dim} columns, the head reads {self.head.input_dim}")
+        if sorted(self.encoders) != sorted(self.layout.names):
+            raise ValueError(f"encoders: got {sorted(self.encoders)}, the layout has {sorted(self.layout.names)}")
+
+    @property
+    def sha256(self) -> str:
+        """Identity of the head: a digest of its weights, layout and encoders, not of its metrics or model card."""
+        config = self._config()
+        identity = {key: config[key] for key in ("head", "layout", "encoders")}
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + self._weights()).hexdigest()
+
+    def score(self, x: Float[Array, "batch dim"]) -> Float[Array, " batch"]:
+        """Scores joined features; pure, so it can be jitted, differentiated and vmapped."""
+        return Head(self.head.widths).apply(self.variables, x)
+
+    def require_encoders(self, encoders: Mapping[str, Mapping[str, Any]], origin: str) -> None:
+        """Refuses features of other encoders than the head was trained on.
+
+        Args:
+            encoders: Block name -> provenance of what made the features at hand; further blocks are ignored.
+            origin: Where these come from, for the message.
+
+        Raises:
+            ValueError: Lists every field that differs.
+        """
+        for name, trained_on in self.encoders.items():
+            if name not in encoders:
+                raise ValueError(f"{origin}: has no block {name!r}, which the checkpoint needs; it has {sorted(encoders)}")
+            if lines := difference(encoders[name], trained_on):
+                raise ValueError(f"{origin}: block {name!r} was made otherwise than the checkpoint's: {'; '.join(lines)}")
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder; one that stands there is replaced as a whole, never half."""
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        (partial / "config.json").write_text(json.dumps(self._config(), indent=2) + "\n")
+        (partial / "model.safetensors").write_bytes(self._weights())
+        (partial / "README.md").write_text(model_card(self._config()))
+        _replace(partial, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Reads and checks a checkpoint folder.
+
+        Raises:
+            ValueError: Not a checkpoint, of another version, damaged, or holding what it should not.
+        """
+        config = _read_config(folder / "config.json")
+        try:
+            layout = Layout(tuple(Block(b["name"], b["dim"], b["table"]) for b in config["layout"]))
+            head = HeadConfig(layout.dim, tuple(config["head"]["widths"]))
+            encoders = {name: _provenance(name, e) for name, e in config["encoders"].items()}
+            training, metrics = dict(config["training"]), dict(config["metrics"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{folder}/config.json: a field is missing or of the wrong kind: {error!r}") from error
+        variables = _read_weights(folder / "model.safetensors", head)
+        return cls(head, layout, encoders, variables, training, metrics)
+
+    def _weights(self) -> bytes:
+        return save(to_state_dict(self.variables))
+
+    def _config(self) -> dict[str, Any]:
+        encoders = {n: {"fingerprint": fingerprint(p), "provenance": dict(p)} for n, p in self.encoders.items()}
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "head": {"widths": list(self.head.widths)},
+            "layout": [{"name": b.name, "dim": b.dim, "table": b.table} for b in self.layout.blocks],
+            "encoders": encoders,
+            "training": dict(self.training),
+            "metrics": dict(self.metrics),
+        }
+
+
+def _replace(partial: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(partial, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _bounded(path: Path, max_bytes: int) -> bytes:
+    if not path.is_file():
+        raise ValueError(f"{path}: missing; expected a checkpoint folder with config.json and model.safetensors")
+    if path.stat().st_size > max_bytes:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, accepted are at most {max_bytes}")
+    return path.read_bytes()
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(_bounded(path, MAX_CONFIG_BYTES))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a {FORMAT}")
+    if config.get("version") != VERSION:
+        raise ValueError(f"{path}: version is {config.get('version')!r}, accepted is {VERSION}")
+    return config
+
+
+def _provenance(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    provenance = dict(document["provenance"])
+    if fingerprint(provenance) != document["fingerprint"]:
+        raise ValueError(f"encoders.{name}.provenance: was edited, its fingerprint is not {document['fingerprint']!r}")
+    return provenance
+
+
+def _read_weights(path: Path, head: HeadConfig) -> Variables:
+    try:
+        state: dict[str, np.ndarray] = load(_bounded(path, MAX_WEIGHT_BYTES))
+        variables = from_state_dict(state, head)
+    except (SafetensorError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return jax.tree.map(lambda array: array.astype(np.float32), variables)
