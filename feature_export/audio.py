@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
-import av
+import av.error
 import numpy as np
 import soundfile
 import torch
@@ -85,7 +85,7 @@ def load(path: Path, span_s: Span | None = None) -> Waveform:
         _check_regular(path)
         samples, sample_rate_hz = decode(path, span_s)
         _check_finite(samples)
-    except (ValueError, OSError, soundfile.SoundFileError, av.FFmpegError) as error:
+    except (ValueError, OSError, soundfile.SoundFileError, av.error.FFmpegError) as error:
         raise AudioError(f"{path}: {error}") from error
     return Waveform(torch.from_numpy(samples), sample_rate_hz)
 

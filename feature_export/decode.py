@@ -30,9 +30,12 @@ MAX_SAMPLES = 1 << 31
 
 _SNDFILE = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 # The demuxer is named, never guessed from content: a guess may be a playlist, which makes ffmpeg open other files.
-_DEMUXERS = {
-    **{".m4a": "mov", ".mp4": "mov", ".webm": "matroska", ".mkv": "matroska", ".aac": "aac"},
-    **{".wav": "wav", ".flac": "flac", ".mp3": "mp3", ".ogg": "ogg", ".opus": "ogg"},
+_DEMUXERS = {suffix: suffix[1:] for suffix in (".aac", ".flac", ".mp3", ".ogg", ".wav")} | {
+    ".m4a": "mov",
+    ".mp4": "mov",
+    ".mkv": "matroska",
+    ".webm": "matroska",
+    ".opus": "ogg",
 }
 ACCEPTED = tuple(sorted(_DEMUXERS))
 

@@ -19,13 +19,14 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from scipy.special import expit
 
 from tunejury_jax.metrics import Accuracy, ReliabilityBin, wilson
 
-__all__ = ["Epoch", "Trial", "accuracy_by_source", "hyper_parameters", "learning_curves", "margin_histogram", "png"]
-__all__ += ["reliability_diagram", "varied"]
+__all__ = ["Epoch", "Trial", "accuracy_by_source", "best_of", "hyper_parameters", "learning_curves"]
+__all__ += ["margin_histogram", "png", "reliability_diagram", "varied"]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#808080"
 WIDTH_IN, DPI = 5.6, 180
@@ -64,6 +65,11 @@ class Epoch(NamedTuple):
     valid_accuracy: float | None
 
 
+def best_of(trials: Sequence[Trial]) -> Trial | None:
+    """The ranked trial of least validation loss, the earliest of equals; None where no trial is ranked."""
+    return min((t for t in trials if t.ranked), key=lambda t: (t.valid_loss, t.trial), default=None)
+
+
 def learning_curves(epochs: Sequence[Epoch], best: Trial | None) -> Figure:
     """Loss over epochs: validation of every trial, thin; validation, training and best epoch of the best, thick.
 
@@ -77,9 +83,12 @@ def learning_curves(epochs: Sequence[Epoch], best: Trial | None) -> Figure:
     _other_curves(axes, [e for e in epochs if not (best and e.trial == best.trial)])
     if best and shown:
         _best_curves(axes, shown, best)
-    _loss_range(axes, np.array([e.valid_loss for e in epochs] + [e.train_loss for e in shown]), "points")
+    losses = np.array([e.valid_loss for e in epochs] + [e.train_loss for e in shown])
+    _loss_range(axes, losses)
+    beyond = int((~(losses <= axes.get_ylim()[1])).sum())
+    _note(axes, f"{beyond} of {len(losses)} points lie above the range or are not finite" if beyond else "")
     axes.set(xlabel="epoch", ylabel="loss (nats per pair)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     return _finish(figure, axes)
 
 
@@ -94,7 +103,7 @@ def accuracy_by_source(
         color, marker = (BLUE, "D") if y == 0 else ("black", "o")
         axes.plot([result.low, result.high], [y, y], color=color, linewidth=2, solid_capstyle="butt")
         axes.plot(result.value, y, marker, color=color, markersize=7)
-    axes.axvline(0.5, color="black", linewidth=1, linestyle=":", label="chance (50 %)")
+    axes.axvline(0.5, color="black", linewidth=1, linestyle=":", label="chance (50%)")
     strongest = sorted(baselines, key=lambda name: -baselines[name].value)[:3]
     for name, color, dashes in zip(strongest, (ORANGE, GREEN, PURPLE), ("--", "-.", (0, (5, 1, 1, 1, 1, 1))), strict=False):
         label = f"{_plain(name, 34)} ({baselines[name].value:.1%})"
@@ -103,7 +112,7 @@ def accuracy_by_source(
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set_xlabel("accuracy (% of decisive pairs), 95 % interval")
+    axes.set(xlabel="accuracy (% of decisive pairs), 95% interval", ylabel="source")
     return _finish(figure, axes)
 
 
@@ -113,7 +122,7 @@ def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Figure:
     axes, counts = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     for b in bins:
         axes.plot([b.confidence] * 2, wilson(b.accuracy * b.n, b.n), color=BLUE, linewidth=1.5)
-    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", color=BLUE, label="bins, 95 % interval")
+    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", color=BLUE, label="bins, 95% interval")
     axes.axline((0.5, 0.5), slope=1, color="black", linewidth=1, linestyle=":", label="perfectly calibrated")
     axes.set(ylabel="accuracy (%)", xlim=(0.49, 1.01))
     edges = np.array([(expit(b.lo), expit(b.hi)) for b in bins])
@@ -161,13 +170,17 @@ def hyper_parameters(trials: Sequence[Trial]) -> Figure:
     if not names:
         raise ValueError(f"trials: expected a hyper-parameter of at least two values, got {len(ranked)} ranked trials")
     rows = math.ceil(len(names) / 2)
-    figure = _figure(0.5 + 2.6 * rows)
+    figure = _figure(0.3 + 2.7 * rows)
     panels = figure.subplots(rows, 2, sharey=True, squeeze=False).ravel()
+    losses = np.array([trial.valid_loss for trial in ranked], float)
+    _loss_range(panels[0], losses)
+    beyond = int((losses > panels[0].get_ylim()[1]).sum())
+    if beyond:
+        figure.suptitle(f"{beyond} of {len(losses)} trials lie above the range: triangles", fontsize=9, color="#555555")
     for axes, name in zip(panels, names, strict=False):
-        _panel(axes, name, [trial for trial in ranked if name in trial.params])
+        _panel(axes, name, [trial for trial in ranked if name in trial.params], best_of(ranked))
     for axes in panels[len(names) :]:
         axes.remove()
-    _loss_range(panels[0], np.array([trial.valid_loss for trial in ranked], float), "trials")
     figure.supylabel("validation loss (nats per pair)", fontsize=10)
     return _finish(figure, *panels[: len(names)], legend=False)
 
@@ -182,7 +195,8 @@ def png(figure: Figure) -> bytes:
 
 
 def _figure(height_in: float) -> Figure:
-    return Figure(figsize=(WIDTH_IN, height_in), layout="constrained", facecolor="white")
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    return Figure(figsize=(WIDTH_IN, height_in), layout=layout, facecolor="white")
 
 
 def _finish(figure: Figure, *panels: Axes, legend: bool = True) -> Figure:
@@ -191,7 +205,8 @@ def _finish(figure: Figure, *panels: Axes, legend: bool = True) -> Figure:
         axes.grid(color="#E4E4E4", linewidth=0.6)
         axes.set_axisbelow(True)
     if legend:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        wide = max(len(str(label)) for axes in panels for label in axes.get_legend_handles_labels()[1]) > 34
+        figure.legend(loc="outside lower center", ncols=1 if wide else 2, frameon=False, fontsize=9)
     return figure
 
 
@@ -230,46 +245,61 @@ def _window(values: Values, reach: float = 1.5) -> tuple[float, float]:
     return float(values.min()), float(values[values <= upper + reach * (upper - lower)].max())
 
 
-def _loss_range(axes: Axes, losses: Values, things: str) -> None:
+def _loss_range(axes: Axes, losses: Values) -> None:
     low, high = _window(losses)
     margin = 0.06 * (high - low) or 0.05
     axes.set_ylim(low - margin, high + margin)
-    beyond = int((~(losses <= high)).sum())
-    _note(axes, f"{beyond} of {len(losses)} {things} lie above the range or are not finite" if beyond else "")
     if low - margin < NO_OPINION < high + margin:
         axes.axhline(NO_OPINION, color="black", linewidth=1, linestyle=":", label="no opinion (ln 2)")
 
 
-def _panel(axes: Axes, name: str, trials: Sequence[Trial]) -> None:
+def _panel(axes: Axes, name: str, trials: Sequence[Trial], best: Trial | None) -> None:
     values = [trial.params[name] for trial in trials]
-    numeric = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    x = _number_axis(axes, values) if numeric else _category_axis(axes, values)
-    losses = np.array([trial.valid_loss for trial in trials], float)
+    x = _number_axis(axes, values) if all(map(_is_number, values)) else _category_axis(axes, values)
+    losses, top = np.array([trial.valid_loss for trial in trials], float), axes.get_ylim()[1]
     axes.plot(x, losses, "o", color=BLUE, markersize=4.5, alpha=0.6, markeredgewidth=0)
-    axes.plot(x[losses.argmin()], losses.min(), "*", color=ORANGE, markersize=14, markeredgecolor="white")
+    if (losses > top).any():  # unclipped and empty, it would collapse the layout
+        axes.plot(x[losses > top], np.full_like(x[losses > top], top), "^", color=GREY, markersize=7, clip_on=False)
+    stars = [trial is best for trial in trials]
+    axes.plot(x[stars], losses[stars], "*", color=ORANGE, markersize=14, markeredgecolor="white")
     axes.set_xlabel(_plain(name))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _number_axis(axes: Axes, values: Sequence[float]) -> Values:
     x = np.array(values, float)
+    axes.tick_params("x", labelsize=8.5)
+    axes.xaxis.set_major_locator(MaxNLocator(4))
     if x.min() > 0 and x.max() > 20 * x.min():
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3) if x.max() < 60 * x.min() else (1,)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     return x
 
 
 def _category_axis(axes: Axes, values: Sequence[Any]) -> Values:
-    names = [value if isinstance(value, str) else json.dumps(value) for value in values]
-    common = [name for name, _ in Counter(names).most_common(MAX_CATEGORIES)]
+    names = [_category(value) for value in values]
+    common = sorted(name for name, _ in Counter(names).most_common(MAX_CATEGORIES))
     rest = len(set(names)) - len(common)
-    axes.set_xticks(range(len(common) + bool(rest)), [_plain(n) for n in common] + [f"{rest} others"] * bool(rest))
-    axes.tick_params("x", rotation=30)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    labels = [_plain(name, 18) for name in common] + [f"{rest} others"] * bool(rest)
+    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_xlim(-0.5, len(labels) - 0.5)
     return np.array([common.index(name) if name in common else len(common) for name in names], float)
 
 
+def _category(value: Any) -> str:
+    if isinstance(value, list) and all(map(_is_number, value)):
+        return "-".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _plain(name: str, length: int = 24) -> str:
-    """The name as it is drawn: one line, cut to `length`, with no TeX in it."""
+    """The name as it is drawn: one line, its middle cut to make it `length` long, with no TeX in it."""
     line = " ".join(name.encode("utf-8", "replace").decode().split())
-    line = line if len(line) <= length else line[: length - 1] + "…"
+    if len(line) > length:
+        line = line[: length // 2] + "…" + line[len(line) - (length - 1) // 2 :]
     return line.replace("$", r"\$")

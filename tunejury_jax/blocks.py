@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from tunejury_jax.errors import one_of
 
-__all__ = ["BLOCKS", "SIGNAL", "Block", "Layout", "Table"]
+__all__ = ["BLOCKS", "FACTS", "SIGNAL", "Block", "Layout", "Table"]
 
 Table = Literal["clip", "prompt"]
 TABLES: tuple[Table, ...] = ("clip", "prompt")
@@ -40,8 +40,9 @@ BLOCKS: tuple[Block, ...] = (
 )
 """The published blocks in their published order; a block of any other name sorts after these, by name."""
 
-SIGNAL = Block("signal", 5, "clip")
-"""Facts of the decoded file (see `feature_export.encoders.signal`): stored beside the features, never an input."""
+FACTS = ("duration_s", "sample_rate_hz", "channels", "peak", "rms_dbfs")
+SIGNAL = Block("signal", len(FACTS), "clip")
+"""`FACTS` of the decoded file, before any processing: stored beside the features, never an input of a head."""
 
 _RANK = {block.name: rank for rank, block in enumerate(BLOCKS)}
 

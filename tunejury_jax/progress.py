@@ -2,21 +2,27 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 __all__ = ["Advance", "progress"]
 
-Advance = Callable[[int], None]
 LINE_EVERY_S = 10.0
+
+
+class Advance(Protocol):
+    """Reports what was done since the last call, and optionally a note on how it goes."""
+
+    def __call__(self, count: int, note: str = "") -> None: ...
 
 
 @contextmanager
 def progress(title: str, total: int, unit: str) -> Iterator[Advance]:
-    """Yields a function to call with the number of units done since the last call.
+    """Yields a function to report progress with.
 
     Args:
         title: What is being done.
@@ -33,15 +39,14 @@ def progress(title: str, total: int, unit: str) -> Iterator[Advance]:
 
 @contextmanager
 def _bar(title: str, total: int, unit: str, console: Console) -> Iterator[Advance]:
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(title, total=total, rate="")
+    texts = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), *texts, console=console) as bar:
+        task = bar.add_task(title, total=total, rate="", note="")
         lines = _Lines(title, total, unit)
 
-        def advance(count: int) -> None:
+        def advance(count: int, note: str = "") -> None:
             lines.done += count
-            bar.update(task, advance=count, rate=f"{lines.rate():.3g} {unit}/s")
+            bar.update(task, advance=count, rate=f"{lines.rate():.3g} {unit}/s", note=note)
 
         yield advance
 
@@ -56,11 +61,15 @@ class _Lines:
     def rate(self) -> float:
         return self.done / max(time.monotonic() - self.started, 1e-9)
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, note: str = "") -> None:
         self.done += count
-        now = time.monotonic()
-        if self.done >= self.total or now - self.printed >= LINE_EVERY_S:
-            self.printed = now
-            left_s = (self.total - self.done) / max(self.rate(), 1e-9)
-            text = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate():.3g} {self.unit}/s"
-            print(f"{text}, {left_s:.0f} s left" if self.done < self.total else text, file=sys.stderr, flush=True)
+        finished = count > 0 and self.done >= self.total
+        if finished or time.monotonic() - self.printed >= LINE_EVERY_S:
+            self.printed = time.monotonic()
+            print("; ".join(part for part in (self._line(finished), note) if part), file=sys.stderr, flush=True)
+
+    def _line(self, finished: bool) -> str:
+        line = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate():.3g} {self.unit}/s"
+        if finished or not self.done:
+            return line
+        return f"{line}, {(self.total - self.done) / self.rate():.0f} s left"

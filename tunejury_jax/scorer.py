@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Num
+from jaxtyping import Float, Num
 
 from tunejury_jax.checkpoint import Checkpoint
 
@@ -27,7 +27,6 @@ Audio = Path | str | Num[np.ndarray, "*channels samples"]
 class EncoderStack(Protocol):
     """What the scorer needs of the encoders."""
 
-    @property
     def provenance(self) -> Mapping[str, Mapping[str, Any]]:
         """Block name -> everything that makes its numbers."""
         ...
@@ -102,5 +101,5 @@ class Scorer:
         return float(self.score_features(self.checkpoint.layout.join(rows))[0])
 
     def _checked(self, stack: EncoderStack) -> EncoderStack:
-        self.checkpoint.require_encoders(stack.provenance, "encoder stack")
+        self.checkpoint.require_encoders(stack.provenance(), "encoder stack")
         return stack

@@ -5,26 +5,27 @@ the mono waveform at 24 kHz, $\langle\cdot\rangle$ the mean over time and $\math
 
 **Spectrum.** Hann frames of 1024 samples every 240 (100 a second), $S_{tf} = |\mathrm{rfft}|^2 / \sum w^2$, so white
 noise of unit variance has $S = 1$. Clips shorter than a frame are zero-padded to one on both sides; samples after the
-last whole frame are left out. $L_{tb} = \mathrm{dB}(M S_t)_b$ with 64 Slaney mel bands $M$ of unit area: 0 dB is white noise of
-unit variance, silence is -80 dB.
+last whole frame are left out. $L_{tb} = \mathrm{dB}(M S_t)_b$ with 64 Slaney mel bands $M$ of unit area: 0 dB is
+white noise of unit variance, silence is -80 dB.
 
 **Blocks**, in this order, each then shifted and scaled by its fixed (centre, scale) of `SCALES`:
 
 1. `mel_mean` 64: $\langle L \rangle$ in dB.
 2. `mel_std` 64: $\sqrt{\langle (L - \langle L \rangle)^2 \rangle + 10^{-4}}$ in dB.
 3. `mel_delta` 64: $\langle |L_{t+1} - L_t| \rangle$ in dB; 0 for one frame.
-4. `modulation` 128: how fast loudness moves. $G$ is the mean of $L$ over 16 groups of 4 bands; less its tapered
-   mean, tapered over the whole clip by $v_t = \sin^2(\pi (t + \frac12) / T)$ and zero-padded to at least 1024 frames, it has the spectral density
-   $P = 2 |\mathrm{rfft}|^2 / (100\,\mathrm{Hz} \sum v^2)$ in dB²/Hz. $P$ is integrated over 8 bands, geometric from 0.5
-   to 50 Hz, which gives $E$ in dB²: independent of the clip's length. The feature is $\log_{10}(E + 0.01)$.
-5. `chroma_mean` 36: $\ln(36\,\langle C \rangle + 0.1)$. Magnitudes $\sqrt{S + 10^{-8}}$ of longer frames (8192 every 2400) between
-   220 and 3520 Hz are folded into 36 pitch classes, three a semitone so that detuning shows, and divided by their sum.
+4. `modulation` 128: how fast loudness moves. $G$ is the mean of $L$ over 16 groups of 4 bands, of $T$ frames. Less its
+   tapered mean, tapered by $v_t = \sin^2(\pi (t + \frac12) / T)$ and zero-padded to at least 1024 frames, it has the
+   spectral density $P = 2 |\mathrm{rfft}|^2 / (100\,\mathrm{Hz} \sum v^2)$ in dB²/Hz. $P$ is integrated over 8 bands,
+   geometric from 0.5 to 50 Hz, which gives $E$ in dB²: independent of $T$. The feature is $\log_{10}(E + 0.01)$.
+5. `chroma_mean` 36: $\ln(36\,\langle C \rangle + 0.1)$. Magnitudes $\sqrt{S + 10^{-8}}$ of longer frames (8192 every
+   2400) between 220 and 3520 Hz are folded into 36 pitch classes, three a semitone so that detuning shows, and divided
+   by their sum.
 6. `chroma_std` 36: $36\,\sqrt{\langle (C - \langle C \rangle)^2 \rangle + 10^{-8}}$.
 7. `level` 5: the 5, 25, 50, 75 and 95 % quantiles over time of $\mathrm{dB}$ of the frame's mean power.
 8. `crest` 1: $\ln(\max|x| + \epsilon) - \frac12 \ln(\langle x^2 \rangle + \epsilon^2)$, $\epsilon = 10^{-5}$.
 9. `kurtosis` 1: $\ln(m_4 + \epsilon^4) - 2 \ln(m_2 + \epsilon^2)$ with central moments $m$.
-10. `clipping` 1: $\ln(\langle \sigma((|x| / (\max|x| + \epsilon) - 0.98) / 0.005) \rangle + 10^{-5})$, the soft share of
-    samples within 2 % of the peak.
+10. `clipping` 1: $\ln(\langle \sigma((|x| / (\max|x| + \epsilon) - 0.98) / 0.005) \rangle + 10^{-5})$, the soft share
+    of samples within 2 % of the peak.
 
 The epsilons keep values and gradients finite for silence. The scales were fitted once by eye on a few music clips,
 noise and tones: values for ordinary music have a mean near 0 and a deviation near 1.
@@ -33,8 +34,7 @@ noise and tones: values for ordinary music have a mean near 0 and a deviation ne
 import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -44,7 +44,7 @@ from torch import Tensor
 from feature_export.audio import SignalPath, Waveform, prepare
 from feature_export.encoders.bases import chroma_basis, mel_basis, modulation_basis
 from feature_export.encoders.protocol import Provenance
-from tunejury_jax.blocks import BLOCKS, Block
+from tunejury_jax.blocks import BLOCKS
 
 __all__ = ["MelBaseline"]
 
@@ -84,14 +84,15 @@ class MelBaseline:
     torch.Size([400])
     """
 
-    path: SignalPath = SignalPath()
+    path: SignalPath = field(default_factory=SignalPath)
 
-    block: ClassVar[Block] = next(block for block in BLOCKS if block.name == "mel_baseline")
-    sample_rate_hz: ClassVar[int] = RATE_HZ
-    revision: ClassVar[str] = "1"
-    description: ClassVar[str] = "weights-free baseline and test encoder, not a published TuneJury encoder"
+    block = next(block for block in BLOCKS if block.name == "mel_baseline")
+    sample_rate_hz = RATE_HZ
+    revision = "1"
+    description = "weights-free baseline and test encoder, not a published TuneJury encoder"
 
     def provenance(self) -> Provenance:
+        """Two of these with equal provenance make equal features."""
         return {
             "encoder": self.block.name,
             "revision": self.revision,

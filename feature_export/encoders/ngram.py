@@ -14,7 +14,6 @@ import itertools
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -22,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from feature_export.encoders.protocol import Provenance
-from tunejury_jax.blocks import BLOCKS, Block
+from tunejury_jax.blocks import BLOCKS
 
 __all__ = ["NgramBaseline"]
 
@@ -38,11 +37,12 @@ class NgramBaseline:
     ((256,), 1.0)
     """
 
-    block: ClassVar[Block] = next(block for block in BLOCKS if block.name == "ngram_baseline")
-    revision: ClassVar[str] = "1"
-    description: ClassVar[str] = "weights-free baseline and test encoder, not a published TuneJury encoder"
+    block = next(block for block in BLOCKS if block.name == "ngram_baseline")
+    revision = "1"
+    description = "weights-free baseline and test encoder, not a published TuneJury encoder"
 
     def provenance(self) -> Provenance:
+        """Two of these with equal provenance make equal features."""
         return {
             "encoder": self.block.name,
             "revision": self.revision,

@@ -18,6 +18,8 @@ from tunejury_jax.errors import one_of
 
 __all__ = ["FAMILIES", "Family", "load_stack", "stack_from_provenance"]
 
+_NOTHING = "(nothing)"
+
 Encoders = tuple[tuple[AudioEncoder, ...], tuple[TextEncoder, ...]]
 
 
@@ -102,6 +104,6 @@ def _recorded_path(provenance: Mapping[str, Mapping[str, Any]]) -> SignalPath:
 def _differences(recorded: Mapping[str, Mapping[str, Any]], made: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for block, fields in recorded.items():
         for field in sorted({*fields, *made[block]}):
-            old, new = (repr(side[field]) if field in side else "nothing" for side in (fields, made[block]))
+            old, new = fields.get(field, _NOTHING), made[block].get(field, _NOTHING)
             if old != new:
-                yield f"{block}.{field}: recorded {old}, this version makes {new}"
+                yield f"{block}.{field}: recorded {old!r}, this version makes {new!r}"

@@ -5,7 +5,6 @@ $10 \log_{10} \langle x^2 \rangle$ in dB relative to full scale over all channel
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from feature_export.audio import Waveform
 from feature_export.encoders.protocol import Provenance
-from tunejury_jax.blocks import SIGNAL, Block
+from tunejury_jax.blocks import SIGNAL
 
 __all__ = ["FACTS", "SignalFacts"]
 
@@ -26,12 +25,13 @@ RMS_FLOOR = 1e-12
 class SignalFacts:
     """The encoder of `signal`: a member of every stack."""
 
-    block: ClassVar[Block] = SIGNAL
-    sample_rate_hz: ClassVar[None] = None
-    revision: ClassVar[str] = "1"
-    description: ClassVar[str] = "facts of the decoded file: " + ", ".join(FACTS)
+    block = SIGNAL
+    sample_rate_hz = None
+    revision = "1"
+    description = "facts of the decoded file: " + ", ".join(FACTS)
 
     def provenance(self) -> Provenance:
+        """Two of these with equal provenance make equal features."""
         return {
             "encoder": self.block.name,
             "revision": self.revision,

@@ -1,6 +1,6 @@
 """A stack of encoders: everything between a clip with its prompt and the input of a head."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +31,13 @@ class Stack:
 
     audio: tuple[AudioEncoder, ...]
     text: tuple[TextEncoder, ...]
-    path: SignalPath = SignalPath()
+    path: SignalPath = field(default_factory=SignalPath)
 
     def __post_init__(self) -> None:
-        for field, table, encoders in (("audio", "clip", self.audio), ("text", "prompt", self.text)):
+        for name, table, encoders in (("audio", "clip", self.audio), ("text", "prompt", self.text)):
             for encoder in encoders:
                 if encoder.block.table != table:
-                    raise ValueError(f"{field}: expected encoders of the {table} table, got {encoder.block}")
+                    raise ValueError(f"{name}: expected encoders of the {table} table, got {encoder.block}")
         _ = self.layout  # refuses an empty stack and a block that occurs twice
 
     @property
@@ -70,7 +70,7 @@ class Stack:
         for name, values in features.items():
             if not np.isfinite(values).all():
                 peak = float(wave.samples.abs().max())
-                raise ValueError(f"{name}: the embedding is not finite, the samples reach {peak:g} where 1 is full scale")
+                raise ValueError(f"{name}: the embedding is not finite, the samples reach {peak:g}, full scale is 1")
         return features
 
     def embed_prompt(self, text: str) -> dict[str, Float[np.ndarray, " _"]]:
@@ -80,10 +80,10 @@ class Stack:
         with torch.inference_mode():
             return {encoder.block.name: _array(encoder.embed(text)) for encoder in self.text}
 
-    def features(
+    def embed(
         self, audio: Path | str | Shaped[np.ndarray, "..."], sample_rate_hz: int | None = None, prompt: str = ""
-    ) -> Float[np.ndarray, " dim"]:
-        """The input of a head for one clip and its prompt, in the order of `layout`.
+    ) -> dict[str, Float[np.ndarray, " _"]]:
+        """Embeds one clip and its prompt with every encoder, by block, the file facts included.
 
         Args:
             audio: A file, or samples as `waveform` takes them.
@@ -99,8 +99,14 @@ class Stack:
             wave = load(Path(audio))
         else:
             raise ValueError(f"sample_rate_hz: a file tells its own, expected None, got {sample_rate_hz}")
-        joined = self.layout.join({k: v[None] for k, v in (self.embed_audio(wave) | self.embed_prompt(prompt)).items()})
-        return joined[0]
+        return self.embed_audio(wave) | self.embed_prompt(prompt)
+
+    def features(
+        self, audio: Path | str | Shaped[np.ndarray, "..."], sample_rate_hz: int | None = None, prompt: str = ""
+    ) -> Float[np.ndarray, " dim"]:
+        """The input of a head: what `embed` makes, joined in the order of `layout`, without the file facts."""
+        blocks = self.embed(audio, sample_rate_hz, prompt)
+        return self.layout.join({name: values[None] for name, values in blocks.items()})[0]
 
 
 def waveform(samples: Shaped[np.ndarray, "..."], sample_rate_hz: int | None) -> Waveform:

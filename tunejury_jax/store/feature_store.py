@@ -18,7 +18,7 @@ from tunejury_jax.pairs import Clip
 from tunejury_jax.store import kv
 from tunejury_jax.store.arrays import feature_array, pair_arrays, read_array
 from tunejury_jax.store.kv import StoreError
-from tunejury_jax.store.plan import Plan, difference
+from tunejury_jax.store.plan import Plan, canonical_json, difference
 from tunejury_jax.store.tables import (
     MAX_PARQUET_BYTES,
     PAIR_COLUMNS,
@@ -82,6 +82,13 @@ class FeatureStore:
     @property
     def sealed(self) -> bool:
         return kv.exists(self.root, "SEALED.json")
+
+    @property
+    def sha256(self) -> str:
+        """Identity of a sealed store: a digest of its plan and its seal."""
+        seal = kv.read_json(self.root, "SEALED.json", MAX_COMMIT_BYTES)
+        plan = self.plan.to_json() | {"environment": {}}
+        return hashlib.sha256(canonical_json([plan, seal])).hexdigest()
 
     def clips(self) -> tuple[Clip, ...]:
         """The clip of each clip row."""

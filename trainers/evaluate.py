@@ -1,0 +1,37 @@
+"""python -m trainers.evaluate: measure a checkpoint on a split of a feature store."""
+
+from pathlib import Path
+
+from tunejury_jax.console import command
+
+from trainers.config import DataConfig, EvaluateConfig
+
+__all__ = ["main"]
+
+
+def main(config: EvaluateConfig) -> None:
+    """Prints accuracy with intervals, by source and against trivial rules; writes metrics.json, predictions.csv."""
+    from rich.console import Console  # these here, so that --help does not wait for JAX
+
+    from tunejury_jax.checkpoint import Checkpoint
+    from tunejury_jax.store import FeatureStore
+
+    from trainers.data import load_dataset
+    from trainers.evaluation import evaluate
+    from trainers.results import show_accuracy
+
+    checkpoint = Checkpoint.load(Path(config.checkpoint))
+    store = FeatureStore.open_sealed(config.store)
+    checkpoint.require_encoders({name: spec.provenance for name, spec in store.plan.encoders.items()}, config.store)
+    # A head trained without some source's prompts is evaluated without them too.
+    zeroed = checkpoint.training.get("data", {}).get("zero_prompt_sources", [])
+    known = tuple(name for name in zeroed if name in store.plan.sources)
+    dataset = load_dataset(store, DataConfig(zero_prompt_sources=known), checkpoint.layout)
+    measured = evaluate(checkpoint, dataset, store, config.split)
+    measured.save(Path(config.out))
+    show_accuracy(Console(), measured)
+    print(f"Written: {config.out}/metrics.json and predictions.csv")
+
+
+if __name__ == "__main__":
+    command("python -m trainers.evaluate", EvaluateConfig, main)

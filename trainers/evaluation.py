@@ -1,0 +1,143 @@
+"""What a head is worth on held-out pairs, against chance and against answers that need no head.
+
+Every number comes with its interval and with the number of pairs behind it; pairs that could not be used are
+counted. A trivial rule such as "the louder clip wins" is given its best chance: its direction is chosen on the
+training pairs.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.stats import binomtest
+
+from tunejury_jax.blocks import FACTS, SIGNAL
+from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.head import Head
+from tunejury_jax.metrics import (
+    accuracy,
+    bootstrap,
+    expected_calibration_error,
+    log_loss,
+    mcnemar,
+    outcomes,
+    reliability,
+)
+from tunejury_jax.pairs import Split
+from tunejury_jax.store import FeatureStore
+
+from trainers.data import Dataset
+from trainers.population import margins
+
+__all__ = ["Evaluation", "evaluate"]
+
+RULES = {"rms_dbfs": ("louder clip wins", "quieter clip wins"), "duration_s": ("longer clip wins", "shorter clip wins")}
+
+Margins = Float[np.ndarray, " pairs"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Margins of a head on a split and everything measured from them."""
+
+    pair_ids: tuple[str, ...]
+    sources: tuple[str, ...]
+    targets: Margins
+    margins: Margins
+    metrics: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Writes `metrics.json` and `predictions.csv`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "metrics.json").write_text(json.dumps(self.metrics, indent=2) + "\n")
+        with (folder / "predictions.csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(["pair_id", "source", "target", "margin"])
+            table.writerows(zip(self.pair_ids, self.sources, self.targets.tolist(), self.margins.tolist(), strict=True))
+
+
+def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, split: Split) -> Evaluation:
+    """Measures a head on one split of a store.
+
+    Args:
+        checkpoint: The head.
+        dataset: The store's pairs, laid out as the checkpoint's blocks.
+        store: For pair ids and file facts.
+        split: Which pairs.
+
+    Raises:
+        ValueError: The store's features were made by other encoders, or the split has no decisive pair.
+    """
+    checkpoint.require_encoders({n: s.provenance for n, s in dataset.encoders.items()}, store.location)
+    rows = dataset.pairs(split)
+    targets = np.asarray(dataset.arrays.target)[rows].astype(np.float64)
+    predicted = _margins(checkpoint, dataset, rows)
+    sources = tuple(dataset.sources[code] for code in dataset.source[rows])
+    ids = [record["pair_id"] for record in store.pair_records()]
+    metrics = {
+        "split": split,
+        "checkpoint": checkpoint.sha256,
+        "store": {"location": store.location, "sha256": store.sha256},
+        **_measure(predicted, targets, np.array(sources)),
+        "baselines": dict(_baselines(store, dataset, rows, predicted)),
+        "skipped": dict(dataset.skipped),
+    }
+    return Evaluation(tuple(ids[row] for row in rows), sources, targets, predicted, metrics)
+
+
+def _margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> Margins:
+    head, columns = Head(checkpoint.head.widths), jnp.ones(dataset.layout.dim, bool)
+    measured = jax.jit(lambda arrays, pairs: margins(head, checkpoint.variables, arrays, pairs, columns))
+    return np.asarray(measured(dataset.arrays, jnp.asarray(rows))).astype(np.float64)
+
+
+def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[str, Any]:
+    whole = accuracy(predicted, targets)
+    decided = binomtest(whole.correct, whole.n_decisive - whole.undecided) if whole.n_decisive > whole.undecided else None
+    bins = reliability(predicted, targets)
+    return {
+        "accuracy": whole._asdict(),
+        "chance": {"value": 0.5, "p": float(decided.pvalue) if decided else 1.0},
+        "log_loss": _with_interval(log_loss, predicted, targets),
+        "ece": _with_interval(lambda m, t: expected_calibration_error(reliability(m, t)), predicted, targets),
+        "by_source": dict(_by_source(predicted, targets, sources)),
+        "bins": [row._asdict() for row in bins],
+    }
+
+
+def _with_interval(statistic: Callable[..., float], predicted: Margins, targets: Margins) -> dict[str, float]:
+    low, high = bootstrap(statistic, predicted, targets)
+    return {"value": statistic(predicted, targets), "low": low, "high": high}
+
+
+def _by_source(predicted: Margins, targets: Margins, sources: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in dict.fromkeys(sources.tolist()):
+        of_source = sources == name
+        if (targets[of_source] != 0.5).any():
+            yield name, accuracy(predicted[of_source], targets[of_source])._asdict()
+
+
+def _baselines(
+    store: FeatureStore, dataset: Dataset, rows: Int[np.ndarray, " pairs"], predicted: Margins
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rules that look at one fact of the files, where a store has them; p is McNemar's against the head."""
+    if SIGNAL.name not in store.plan.encoders:
+        return
+    facts = np.nan_to_num(store.load(SIGNAL.name).values.astype(np.float64))
+    index, target = np.asarray(dataset.arrays.index), np.asarray(dataset.arrays.target).astype(np.float64)
+    for fact, (more, less) in RULES.items():
+        values = facts[:, FACTS.index(fact)]
+        difference = values[index[:, 0]] - values[index[:, 1]]
+        train = dataset.splits["train"]
+        sign = -1.0 if outcomes(difference[train], target[train]).mean() < 0.5 else 1.0
+        guess = sign * difference[rows]
+        test = mcnemar(outcomes(predicted, target[rows]) == 1, outcomes(guess, target[rows]) == 1)
+        rule = f"{fact} of the files alone; direction chosen on the training pairs"
+        yield (more if sign > 0 else less), {**accuracy(guess, target[rows])._asdict(), "p": test.p, "rule": rule}

@@ -1,0 +1,123 @@
+"""The end of a run: the best head is released, measured on held-out pairs, and shown."""
+
+import dataclasses
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.store import FeatureStore
+
+from trainers.config import DataConfig
+from trainers.data import Dataset
+from trainers.evaluation import Evaluation, evaluate
+from trainers.fit import Fit
+from trainers.report import write_report
+from trainers.run_folder import RunFolder, ranked
+
+__all__ = ["environment", "finish", "release", "resolved", "show_accuracy"]
+
+PACKAGES = ("tunejury-jax", "jax", "flax", "optax", "numpy", "tensorstore")
+LEADERBOARD_ROWS = 10
+
+
+def environment() -> dict[str, str]:
+    """Versions and device, recorded with a run and never compared."""
+    packages = {name: version(name) for name in PACKAGES}
+    return {**packages, "python": platform.python_version(), "device": jax.devices()[0].device_kind}
+
+
+def resolved(asked: Any, store: FeatureStore) -> dict[str, Any]:
+    """The `config.json` of a run: what was asked, of which store, with what."""
+    options = {name: value for name, value in dataclasses.asdict(asked).items() if name != "out"}
+    identity = {"sha256": store.sha256, "sources": list(store.plan.sources)}
+    return {"asked": _listed(options), "store": identity, "environment": environment()}
+
+
+def release(fitted: Fit, dataset: Dataset, store: FeatureStore, data: DataConfig) -> Checkpoint:
+    """The checkpoint of a fitted head."""
+    training = {
+        "config": _listed(dataclasses.asdict(fitted.config)),
+        "data": _listed(dataclasses.asdict(data)),
+        "store": {"sha256": store.sha256, "sources": list(store.plan.sources)},
+        "pairs": {split: len(rows) for split, rows in dataset.splits.items()},
+        "best_epoch": fitted.best_epoch,
+        "environment": environment(),
+    }
+    metrics = {"valid_loss": fitted.valid_loss, "valid_accuracy": fitted.valid_accuracy}
+    head = HeadConfig(dataset.layout.dim, fitted.config.widths)
+    encoders = {name: spec.provenance for name, spec in dataset.encoders.items()}
+    return Checkpoint(head, dataset.layout, encoders, fitted.variables, training, metrics)
+
+
+def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Sequence[Mapping[str, Any]]) -> None:
+    """Measures a run's best head on the test split, writes the report and prints what came out.
+
+    Raises:
+        ValueError: Every trial failed.
+    """
+    best_first = ranked(trials)
+    if not best_first:
+        raise ValueError(f"{folder.path}: all {len(trials)} heads failed; see {folder.trials}")
+    checkpoint = Checkpoint.load(folder.best)
+    measured = evaluate(checkpoint, dataset, store, "test")
+    measured.save(folder.test)
+    held_out = {f"test_{name}": measured.metrics[name] for name in ("accuracy", "log_loss", "ece")}
+    dataclasses.replace(checkpoint, metrics={**checkpoint.metrics, **held_out}).save(folder.best)
+    report = write_report(folder.path)
+    console = Console()
+    console.print(_leaderboard(best_first))
+    show_accuracy(console, measured)
+    failed = len(trials) - len(best_first)
+    console.print(f"{failed} of {len(trials)} heads failed, see {folder.trials}" if failed else "No head failed.")
+    console.print(f"Report: {report}", soft_wrap=True)
+    console.print(f"Next:   tunejury score YOUR_FILE.wav --checkpoint {folder.best}", soft_wrap=True)
+
+
+def show_accuracy(console: Console, measured: Evaluation) -> None:
+    """Prints held-out accuracy beside chance and the trivial rules, and what was skipped."""
+    metrics = measured.metrics
+    table = Table("pairs", "accuracy", "95 % interval", "right", "of", "p", title=f"Accuracy on split {metrics['split']!r}")
+    table.add_row("head, all", *_accuracy_cells(metrics["accuracy"]), f"{metrics['chance']['p']:.2g} vs chance")
+    for name, row in metrics["by_source"].items():
+        table.add_row(f"head, {name}", *_accuracy_cells(row), "")
+    for name, row in metrics["baselines"].items():
+        table.add_row(f"baseline: {name}", *_accuracy_cells(row), f"{row['p']:.2g} vs head")
+    console.print(table)
+    ece, loss = metrics["ece"], metrics["log_loss"]
+    console.print(f"ECE {ece['value']:.4f} ({ece['low']:.4f} to {ece['high']:.4f}), log loss {loss['value']:.4f}")
+    counts = metrics["accuracy"]
+    console.print(f"Ties left out: {counts['ties']}; margin exactly 0: {counts['undecided']}; skipped: {metrics['skipped']}")
+
+
+def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    interval = f"{row['low']:.4f} to {row['high']:.4f}"
+    return f"{row['value']:.4f}", interval, str(row["correct"]), str(row["n_decisive"])
+
+
+def _leaderboard(trials: Sequence[Mapping[str, Any]]) -> Table:
+    names = sorted({name for trial in trials for name in trial["params"]})
+    title = f"Leaderboard, best {min(len(trials), LEADERBOARD_ROWS)} of {len(trials)}"
+    table = Table("trial", "valid loss", "valid accuracy", "best epoch", *names, title=title)
+    for trial in trials[:LEADERBOARD_ROWS]:
+        measured = (f"{trial['valid_loss']:.4f}", f"{trial['valid_accuracy']:.4f}", str(trial["best_epoch"]))
+        table.add_row(str(trial["trial"]), *measured, *(_short(trial["params"].get(name, "")) for name in names))
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _listed(document: Any) -> Any:
+    """The document as JSON will give it back: tuples as lists."""
+    if isinstance(document, Mapping):
+        return {name: _listed(value) for name, value in document.items()}
+    return [_listed(value) for value in document] if isinstance(document, list | tuple) else document

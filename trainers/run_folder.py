@@ -1,0 +1,112 @@
+"""A run on disk: what was asked, every epoch, every trial, the best head.
+
+    config.json       what was asked, resolved, with versions and the store's identity
+    study.journal     Optuna's own log of a sweep
+    epochs.jsonl      one line an epoch of a trial
+    trials.jsonl      one line a trial
+    leaderboard.csv   the finished trials, best first
+    best/             checkpoint with the lowest validation loss
+    test/             its evaluation on held-out pairs
+    report.html       all of it to look at
+"""
+
+import csv
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tunejury_jax.store import difference
+
+from trainers.fit import EpochRow
+
+__all__ = ["RunFolder", "ranked"]
+
+FREE = ("trials", "store")
+"""What may differ when a run is continued: it may grow, and its store is known by its content, not its place."""
+
+
+class RunFolder:
+    """Paths of a run and how its files are written; a run that was killed is continued in place."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / "study.journal"
+        self.best = path / "best"
+        self.test = path / "test"
+        self.trials = path / "trials.jsonl"
+        self.epochs = path / "epochs.jsonl"
+        self.leaderboard = path / "leaderboard.csv"
+
+    def claim(self, config: Mapping[str, Any]) -> None:
+        """Starts or continues a run.
+
+        Args:
+            config: `{"asked": ..., "store": ..., "environment": ...}`; the environment is recorded only.
+
+        Raises:
+            ValueError: The folder holds a run that was asked something else; says what differs.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        path = self.path / "config.json"
+        if path.exists():
+            lines = difference(_identity(config), _identity(json.loads(path.read_text())))
+            if lines:
+                raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
+        _write(path, json.dumps(config, indent=2) + "\n")
+
+    def log_epoch(self, trial: int, row: EpochRow) -> None:
+        """Adds a line to `epochs.jsonl`."""
+        values = {"epoch": row.epoch, "train_loss": row.train_loss, "valid_loss": row.valid_loss}
+        with self.epochs.open("a") as file:
+            file.write(json.dumps({"trial": trial, **values, "valid_accuracy": row.valid_accuracy}) + "\n")
+
+    def forget_epochs(self, finished: Collection[int]) -> None:
+        """Drops the epochs of trials that a killed run left unfinished, and a half-written line."""
+        if not self.epochs.exists():
+            return
+        lines = [line for line in self.epochs.read_text().splitlines() if _trial(line) in finished]
+        _write(self.epochs, "".join(line + "\n" for line in lines))
+
+    def write_trials(self, trials: Sequence[Mapping[str, Any]]) -> None:
+        """Writes `trials.jsonl`, and `leaderboard.csv` with the finished trials, lowest validation loss first."""
+        _write(self.trials, "".join(json.dumps(trial) + "\n" for trial in trials))
+        _write_leaderboard(self.leaderboard, ranked(trials))
+
+
+def ranked(trials: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The finished trials, lowest validation loss first; the earlier one where two are equal."""
+    finished = [trial for trial in trials if trial["state"] == "complete"]
+    return sorted(finished, key=lambda trial: (trial["valid_loss"], trial["trial"]))
+
+
+def _write_leaderboard(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:
+    columns = ("trial", "valid_loss", "valid_accuracy", "best_epoch", "epochs", "seconds")
+    names = sorted({name for trial in trials for name in trial["params"]})
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["rank", *columns, *names])
+        for rank, trial in enumerate(trials, start=1):
+            params = [trial["params"].get(name, "") for name in names]
+            table.writerow([rank, *(trial[column] for column in columns), *params])
+    os.replace(partial, path)
+
+
+def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
+    asked = {name: value for name, value in config["asked"].items() if name not in FREE}
+    return {"asked": asked, "store": config["store"]}
+
+
+def _trial(line: str) -> int | None:
+    try:
+        return json.loads(line)["trial"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text)
+    os.replace(partial, path)
