@@ -10,6 +10,8 @@ A longer clip is cut where `SignalPath.crop` says:
 A shorter clip is repeated `int(length / samples)` times and then padded with zeros.
 """
 
+import hashlib
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -55,7 +57,13 @@ def _starts(samples: int, length: int, path: SignalPath) -> list[int]:
         case "middle":
             return [last // 2]
         case "random":
-            generator = torch.Generator("cpu").manual_seed(path.seed << 31 | samples)
-            return [int(torch.randint(last + 1, (), generator=generator, device="cpu"))]
+            return [_drawn(path.seed, samples, last)]
         case "windows":
             return [*range(0, last, length), last]
+
+
+def _drawn(seed: int, samples: int, last: int) -> int:
+    # The generator looks at 32 bits of its seed only, so both numbers are hashed into them.
+    digest = hashlib.blake2b(f"{seed} {samples}".encode(), digest_size=4).digest()
+    generator = torch.Generator("cpu").manual_seed(int.from_bytes(digest))
+    return int(torch.randint(last + 1, (), generator=generator, device="cpu"))

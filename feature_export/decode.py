@@ -41,6 +41,7 @@ ACCEPTED = tuple(sorted(_DEMUXERS))
 
 _UNTOLD_BYTES = (0, 0x7FFFF000, 0xFFFFFFFF)  # what writers to a pipe declare: several, sox, ffmpeg
 _MP3_SLACK = 2 * 1152  # encoders disagree whether the frame that holds the Xing tag counts
+_MP3_WARM_UP = 32 * 1152  # a frame needs bits of frames before it; libsndfile seeks back by too few
 _TOLD_BY_STREAM = ("mov",)  # elsewhere a stream's duration is absent or guessed from the bit rate
 _STREAM_SLACK_S = 0.1
 
@@ -72,8 +73,9 @@ def _by_sndfile(path: Path, span_s: Span | None) -> tuple[Float[np.ndarray, "cha
         _check_size(file.frames, file.samplerate, file.channels)
         start, stop = _frames(span_s, file.samplerate, file.frames)
         _check_span(span_s, stop, file.frames, file.samplerate)
-        file.seek(start)
-        samples = file.read(stop - start, dtype="float32", always_2d=True)
+        warm_up = min(start, _MP3_WARM_UP) if file.format == "MP3" else 0
+        file.seek(start - warm_up)
+        samples = file.read(warm_up + stop - start, dtype="float32", always_2d=True)[warm_up:]
         slack = _MP3_SLACK if file.format == "MP3" else 0
         if len(samples) < stop - start - slack:
             raise AudioError(f"truncated: {stop - start} samples were promised, {len(samples)} are there")

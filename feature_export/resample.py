@@ -47,12 +47,12 @@ def resample(samples: Float[Tensor, "*batch samples"], from_hz: int, to_hz: int)
     old, new = _reduced(from_hz, to_hz)
     if old == new:
         return samples
-    length = samples.shape[-1]
+    *batch, length = samples.shape
     margin = _margin(old, new)
-    padded = torch.nn.functional.pad(samples.reshape(-1, 1, length), (margin, margin + old))
+    padded = torch.nn.functional.pad(samples.reshape(math.prod(batch), 1, length), (margin, margin + old))
     kernel = _kernel(old, new, samples.dtype).to(samples.device)
     phases = torch.nn.functional.conv1d(padded, kernel, stride=old)
-    resampled = phases.transpose(1, 2).reshape(*samples.shape[:-1], -1)
+    resampled = phases.transpose(1, 2).reshape(*batch, new * phases.shape[2])
     return resampled[..., : -(-new * length // old)]
 
 

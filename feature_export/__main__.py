@@ -1,0 +1,148 @@
+"""python -m feature_export: pairs and audio in, a sealed feature store out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tunejury_jax.console import command
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is encoded, and how."""
+
+    pairs: Path
+    """Pairs file: one JSON record a line."""
+    out: str
+    """The store: a folder, or a gs:// or s3:// URL."""
+    encoders: tuple[str, ...] = ("mel",)
+    """Encoder families."""
+    splits: tuple[Path, ...] = ()
+    """Published split files; without them and without splits in the pairs, clips are split 80/10/10."""
+    block_rows: int | None = None
+    """Rows committed at a time; by default chosen from the number of clips."""
+
+
+@dataclass(frozen=True)
+class Plan(Source):
+    """Lay a store out: which rows, which encoders. Nothing is encoded."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        commands.plan_source(self.pairs, self.splits, self.encoders, self.out, self.block_rows)
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export(Source):
+    """Plan, encode and seal in one go; the same command continues where it stopped."""
+
+    audio_root: Path
+    """Folder that the clips' paths are relative to."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        return commands.export(self.pairs, self.splits, self.encoders, self.out, self.audio_root, self.block_rows)
+
+
+@dataclass(frozen=True)
+class Encode:
+    """Encode the blocks of a planned store that are not committed yet."""
+
+    store: str
+    """A planned store."""
+    audio_root: Path
+    """Folder that the clips' paths are relative to."""
+    shard: str = "0/1"
+    """i/n: this worker takes every n-th block, from the i-th (counting from 0)."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        return commands.encode(self.store, self.audio_root, self.shard)
+
+
+@dataclass(frozen=True)
+class Seal:
+    """Verify a fully encoded store and mark it complete."""
+
+    store: str
+    """A planned store with all blocks committed."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        return commands.seal(self.store)
+
+
+@dataclass(frozen=True)
+class Verify:
+    """Read a sealed store again and compare every byte with its seal."""
+
+    store: str
+    """A sealed store."""
+    audio_root: Path | None = None
+    """Also compare the audio files with those that were encoded."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        return commands.verify(self.store, self.audio_root)
+
+
+@dataclass(frozen=True)
+class Inspect:
+    """Show what a store holds: counts, sources, labels, durations, failed files, a sample."""
+
+    store: str
+    """A planned store, finished or not."""
+
+    def run(self) -> int:
+        from feature_export.inspection import show
+
+        show(self.store)
+        return 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Synthesise the embedded demo data set and export it with the mel baseline, as any data is exported."""
+
+    out: Path
+    """Folder for audio, pairs and store."""
+    songs: int = 170
+    """Songs to synthesise."""
+    seed: int = 0
+    """Another seed is another data set."""
+
+    def run(self) -> int:
+        from feature_export import commands
+
+        return commands.demo(self.out, self.songs, self.seed)
+
+
+Command = Annotated[
+    Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Plan, tyro.conf.subcommand("plan")]
+    | Annotated[Encode, tyro.conf.subcommand("encode")]
+    | Annotated[Seal, tyro.conf.subcommand("seal")]
+    | Annotated[Verify, tyro.conf.subcommand("verify")]
+    | Annotated[Inspect, tyro.conf.subcommand("inspect")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")],
+    tyro.conf.OmitSubcommandPrefixes,
+]
+
+
+def main(chosen: Command) -> int:
+    """Runs the chosen command; returns its exit status."""
+    return chosen.run()
+
+
+if __name__ == "__main__":
+    command("python -m feature_export", Command, main)  # type: ignore[arg-type]

@@ -1,0 +1,82 @@
+"""A look into a store: what it holds, how far it is, what failed and why."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from tunejury_jax.blocks import FACTS, SIGNAL
+from tunejury_jax.pairs import LABELS, SPLITS
+from tunejury_jax.store import FeatureStore
+
+__all__ = ["show"]
+
+SHOWN_FAILURES = 20
+SHOWN_PAIRS = 3
+
+
+def show(location: str) -> None:
+    """Prints a store: encoders, pairs by source, split and label, durations, failed files, a few pairs."""
+    store, console = FeatureStore.open(location), Console()
+    state = "sealed" if store.sealed else "not sealed"
+    tables = ", ".join(f"{spec.rows} {name}s" for name, spec in store.plan.tables.items())
+    console.print(f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows", soft_wrap=True)
+    console.print(_encoders(store))
+    console.print(_pairs(store))
+    console.print(_durations(store))
+    for line in _failures(store):
+        console.print(line, soft_wrap=True, markup=False)
+    console.print(_sample(store))
+
+
+def _encoders(store: FeatureStore) -> Table:
+    table = Table("encoder", "table", "dim", "dtype", "revision", "fingerprint", "blocks", "failed rows", title="Encoders")
+    for name, spec in store.plan.encoders.items():
+        blocks, revision = store.plan.blocks(name), str(spec.provenance.get("revision", ""))
+        counts = (f"{blocks - len(store.pending(name))}/{blocks}", str(len(store.failures(name))))
+        table.add_row(name, spec.block.table, str(spec.block.dim), spec.dtype, revision, spec.fingerprint, *counts)
+    return table
+
+
+def _pairs(store: FeatureStore) -> Table:
+    arrays = store.pair_arrays()
+    counts = Counter(zip(arrays.source.tolist(), arrays.split.tolist(), arrays.label.tolist(), strict=True))
+    table = Table("source", "split", *LABELS, "no prompt", title="Pairs")
+    for source, split in sorted({(source, split) for source, split, _ in counts}):
+        labels = [str(counts[source, split, label]) for label in range(len(LABELS))]
+        here = (arrays.source == source) & (arrays.split == split)
+        table.add_row(store.plan.sources[source], SPLITS[split], *labels, str(int((arrays.index[here, 2] < 0).sum())))
+    return table
+
+
+def _durations(store: FeatureStore) -> str:
+    if SIGNAL.name not in store.plan.encoders or store.pending(SIGNAL.name):
+        return "Durations: not known before all clips are encoded"
+    features = store.load(SIGNAL.name)
+    seconds = features.values[features.ok, FACTS.index("duration_s")].astype(np.float64)
+    if not len(seconds):
+        return "Durations: no clip could be decoded"
+    low, middle, high = np.quantile(seconds, [0, 0.5, 1])
+    return f"Durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, {seconds.sum() / 3600:.2f} h in all"
+
+
+def _failures(store: FeatureStore) -> Iterable[str]:
+    keys: dict[str, Sequence[str]] = {"clip": [clip.key for clip in store.clips()], "prompt": store.prompts()}
+    failed: dict[tuple[str, int], str] = {}
+    for name, spec in store.plan.encoders.items():
+        failed |= {(spec.block.table, row): reason for row, reason in store.failures(name).items()}
+    yield f"Failed: {len(failed)}" + (f", the first {SHOWN_FAILURES}:" if len(failed) > SHOWN_FAILURES else "")
+    for (table, row), reason in sorted(failed.items())[:SHOWN_FAILURES]:
+        yield f"  {table} {keys[table][row]}: {reason}"
+
+
+def _sample(store: FeatureStore) -> Table:
+    arrays, records, clips = store.pair_arrays(), store.pair_records(), store.clips()
+    table = Table("pair", "a", "b", "label", "prompt", title="A sample")
+    for row in np.linspace(0, len(records) - 1, min(SHOWN_PAIRS, len(records)), dtype=int):
+        a, b, _ = arrays.index[row]
+        label = LABELS[arrays.label[row]]
+        table.add_row(records[row]["pair_id"], clips[a].key, clips[b].key, label, records[row]["prompt"])
+    return table
