@@ -5,10 +5,10 @@ encoder is a switch of `SignalPath`, travels in the provenance of the features, 
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 import av.error
 import numpy as np
@@ -55,19 +55,40 @@ class SignalPath:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        one_of("crop", self.crop, CROPS)
-        for field in ("train16k", "int16"):
-            if not isinstance(getattr(self, field), bool):
-                raise ValueError(f"{field}: expected true or false, got {getattr(self, field)!r}")
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed <= MAX_SEED:
-            raise ValueError(f"seed: expected a whole number from 0 to {MAX_SEED}, got {self.seed!r}")
+        _check_switches(dataclasses.asdict(self))
 
     @classmethod
-    def of(cls, switches: Mapping[str, Any]) -> Self:
+    def of(cls, switches: Mapping[str, Any]) -> "SignalPath":
         """Rebuilds a path from recorded switches; raises a ValueError for one that this version does not have."""
-        for switch in switches:
-            one_of("signal_path", switch, [field.name for field in dataclasses.fields(cls)])
+        _check_switches(switches)
         return cls(**switches)
+
+
+def _check_switches(switches: Mapping[str, Any]) -> None:
+    for switch, value in switches.items():
+        _CHECKS[one_of("signal_path", switch, tuple(_CHECKS))](switch, value)
+
+
+def _check_crop(switch: str, value: Any) -> None:
+    one_of(switch, value, CROPS)
+
+
+def _check_flag(switch: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{switch}: expected true or false, got {value!r}")
+
+
+def _check_seed(switch: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise ValueError(f"{switch}: expected a whole number from 0 to {MAX_SEED}, got {value!r}")
+
+
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "crop": _check_crop,
+    "train16k": _check_flag,
+    "int16": _check_flag,
+    "seed": _check_seed,
+}
 
 
 def load(path: Path, span_s: Span | None = None) -> Waveform:
@@ -86,8 +107,13 @@ def load(path: Path, span_s: Span | None = None) -> Waveform:
         samples, sample_rate_hz = decode(path, span_s)
         _check_finite(samples)
     except (ValueError, OSError, soundfile.SoundFileError, av.error.FFmpegError) as error:
-        raise AudioError(f"{path}: {error}") from error
+        raise AudioError(f"{path}: {_reason(error)}") from error
     return Waveform(torch.from_numpy(samples), sample_rate_hz)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the path that libraries put into their messages."""
+    return getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
 
 
 def mono(wave: Waveform) -> Float[Tensor, " samples"]:

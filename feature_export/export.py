@@ -24,6 +24,7 @@ __all__ = ["Encoded", "Encoding", "changed_audio", "file_sha256", "plan"]
 MAX_BLOCK_ROWS, MIN_BLOCK_ROWS, TARGET_BLOCKS = 1024, 16, 64
 PACKAGES = ("tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore")
 
+
 class Encoded(NamedTuple):
     """How many rows were encoded, and how many of them could not be."""
 
@@ -70,7 +71,7 @@ class Encoding:
             raise ValueError(f"audio_root: {str(audio_root)!r} is not a folder")
         self._store, self._stack, self._audio_root = store, stack, audio_root
         self._clips, self._prompts = store.clips(), store.prompts()
-        self._blocks = [(table, block) for table in TABLES for block in self._pending(table, shard)]
+        self._blocks: list[tuple[Table, int]] = [(t, block) for t in TABLES for block in self._pending(t, shard)]
 
     @property
     def rows(self) -> int:

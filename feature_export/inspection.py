@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from tunejury_jax.blocks import FACTS, SIGNAL
+from tunejury_jax.console import make_console
 from tunejury_jax.pairs import LABELS, SPLITS
 from tunejury_jax.store import FeatureStore
 
@@ -19,7 +19,7 @@ SHOWN_PAIRS = 3
 
 def show(location: str) -> None:
     """Prints a store: encoders, pairs by source, split and label, durations, failed files, a few pairs."""
-    store, console = FeatureStore.open(location), Console()
+    store, console = FeatureStore.open(location), make_console()
     state = "sealed" if store.sealed else "not sealed"
     tables = ", ".join(f"{spec.rows} {name}s" for name, spec in store.plan.tables.items())
     console.print(f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows", soft_wrap=True)
@@ -32,7 +32,9 @@ def show(location: str) -> None:
 
 
 def _encoders(store: FeatureStore) -> Table:
-    table = Table("encoder", "table", "dim", "dtype", "revision", "fingerprint", "blocks", "failed rows", title="Encoders")
+    table = Table(
+        "encoder", "table", "dim", "dtype", "revision", "fingerprint", "blocks", "failed rows", title="Encoders"
+    )
     for name, spec in store.plan.encoders.items():
         blocks, revision = store.plan.blocks(name), str(spec.provenance.get("revision", ""))
         counts = (f"{blocks - len(store.pending(name))}/{blocks}", str(len(store.failures(name))))

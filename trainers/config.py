@@ -7,8 +7,16 @@ from typing import Any
 from tunejury_jax.head_config import PAPER_WIDTHS
 from tunejury_jax.pairs import Split
 
-__all__ = ["DataConfig", "EvaluateConfig", "ExportConfig", "RunConfig", "SearchSpace", "SweepConfig", "TrainConfig", "parse_widths"]
-
+__all__ = [
+    "DataConfig",
+    "EvaluateConfig",
+    "ExportConfig",
+    "RunConfig",
+    "SearchSpace",
+    "SweepConfig",
+    "TrainConfig",
+    "parse_widths",
+]
 
 
 @dataclass(frozen=True)

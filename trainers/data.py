@@ -5,7 +5,6 @@ inside the jitted step and never stored. The row after the last prompt is zero: 
 one, and of sources whose raters saw none.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,12 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32
 
-from tunejury_jax.blocks import SIGNAL, Layout, Table
+from trainers.config import DataConfig
+from tunejury_jax.blocks import SIGNAL, TABLES, Layout, Table
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import LABELS, SPLITS, TARGETS, Split
 from tunejury_jax.store import EncoderSpec, FeatureStore
-
-from trainers.config import DataConfig
 
 __all__ = ["Arrays", "Dataset", "gather", "load_dataset"]
 
@@ -79,7 +77,9 @@ class Dataset:
         rows = self.splits[one_of("split", split, SPLITS)]
         if not len(rows):
             counts = {name: len(rows) for name, rows in self.splits.items()}
-            raise ValueError(f"split: {split!r} has no usable pairs; the store has {counts}, skipped {dict(self.skipped)}")
+            raise ValueError(
+                f"split: {split!r} has no usable pairs; the store has {counts}, skipped {dict(self.skipped)}"
+            )
         return rows
 
 
@@ -95,11 +95,11 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
         ValueError: A block or source is not in the store.
     """
     layout = layout or _layout(store, config.blocks)
-    tables = {table: _load_table(store, layout, table) for table in ("clip", "prompt")}
+    tables = {table: _load_table(store, layout, table) for table in TABLES}
     pairs = store.pair_arrays()
     index = _with_zero_prompts(store, pairs.index, pairs.source, config.zero_prompt_sources)
     target, labelled = _targets(pairs.label, config.both_bad_as_tie)
-    audible = tables["clip"].ok[index[:, :2]].all(axis=1)
+    audible = np.asarray(tables["clip"].ok[index[:, :2]].all(axis=1))
     values = (tables["clip"].values, tables["prompt"].values, index, target)
     return Dataset(
         arrays=Arrays(*(jax.device_put(value) for value in values)),

@@ -2,23 +2,20 @@
 
 from pathlib import Path
 
-from tunejury_jax.console import command
-
 from trainers.config import DataConfig, EvaluateConfig
+from tunejury_jax.console import command, make_console
 
 __all__ = ["main"]
 
 
 def main(config: EvaluateConfig) -> None:
     """Prints accuracy with intervals, by source and against trivial rules; writes metrics.json, predictions.csv."""
-    from rich.console import Console  # these here, so that --help does not wait for JAX
-
-    from tunejury_jax.checkpoint import Checkpoint
-    from tunejury_jax.store import FeatureStore
-
+    # These here, so that --help does not wait for JAX.
     from trainers.data import load_dataset
     from trainers.evaluation import evaluate
     from trainers.results import show_accuracy
+    from tunejury_jax.checkpoint import Checkpoint
+    from tunejury_jax.store import FeatureStore
 
     checkpoint = Checkpoint.load(Path(config.checkpoint))
     store = FeatureStore.open_sealed(config.store)
@@ -29,7 +26,7 @@ def main(config: EvaluateConfig) -> None:
     dataset = load_dataset(store, DataConfig(zero_prompt_sources=known), checkpoint.layout)
     measured = evaluate(checkpoint, dataset, store, config.split)
     measured.save(Path(config.out))
-    show_accuracy(Console(), measured)
+    show_accuracy(make_console(), measured)
     print(f"Written: {config.out}/metrics.json and predictions.csv")
 
 

@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import binomtest
 
+from trainers.data import Dataset
+from trainers.population import margins
 from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head import Head
@@ -32,9 +34,6 @@ from tunejury_jax.metrics import (
 )
 from tunejury_jax.pairs import Split
 from tunejury_jax.store import FeatureStore
-
-from trainers.data import Dataset
-from trainers.population import margins
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -100,7 +99,9 @@ def _margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " p
 
 def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[str, Any]:
     whole = accuracy(predicted, targets)
-    decided = binomtest(whole.correct, whole.n_decisive - whole.undecided) if whole.n_decisive > whole.undecided else None
+    decided = (
+        binomtest(whole.correct, whole.n_decisive - whole.undecided) if whole.n_decisive > whole.undecided else None
+    )
     bins = reliability(predicted, targets)
     return {
         "accuracy": whole._asdict(),
@@ -135,6 +136,8 @@ def _baselines(
     for fact, (more, less) in RULES.items():
         values = facts[:, FACTS.index(fact)]
         difference = values[index[:, 0]] - values[index[:, 1]]
+        if not difference[rows].any():
+            continue  # all alike, so there is nothing the rule could decide by
         train = dataset.splits["train"]
         sign = -1.0 if outcomes(difference[train], target[train]).mean() < 0.5 else 1.0
         guess = sign * difference[rows]

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from tunejury_jax.console import command
-
 from trainers.config import ExportConfig
+from tunejury_jax.console import command
 
 __all__ = ["main"]
 

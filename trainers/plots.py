@@ -29,7 +29,9 @@ __all__ = ["Epoch", "Trial", "accuracy_by_source", "best_of", "hyper_parameters"
 __all__ += ["margin_histogram", "png", "reliability_diagram", "varied"]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#808080"
+BASELINE_LINES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
 WIDTH_IN, DPI = 5.6, 180
+STAR: dict[str, Any] = {"color": ORANGE, "markersize": 14, "markeredgecolor": "white"}
 MAX_CATEGORIES = 8
 NO_OPINION = math.log(2)
 
@@ -92,9 +94,7 @@ def learning_curves(epochs: Sequence[Epoch], best: Trial | None) -> Figure:
     return _finish(figure, axes)
 
 
-def accuracy_by_source(
-    total: Accuracy, by_source: Mapping[str, Accuracy], baselines: Mapping[str, Accuracy]
-) -> Figure:
+def accuracy_by_source(total: Accuracy, by_source: Mapping[str, Accuracy], baselines: Mapping[str, Accuracy]) -> Figure:
     """Accuracy with its 95 % interval, of all pairs and of each source, beside chance and the strongest baselines."""
     rows = {"all sources": total, **by_source}
     figure = _figure(1.7 + 0.48 * len(rows))
@@ -104,8 +104,8 @@ def accuracy_by_source(
         axes.plot([result.low, result.high], [y, y], color=color, linewidth=2, solid_capstyle="butt")
         axes.plot(result.value, y, marker, color=color, markersize=7)
     axes.axvline(0.5, color="black", linewidth=1, linestyle=":", label="chance (50%)")
-    strongest = sorted(baselines, key=lambda name: -baselines[name].value)[:3]
-    for name, color, dashes in zip(strongest, (ORANGE, GREEN, PURPLE), ("--", "-.", (0, (5, 1, 1, 1, 1, 1))), strict=False):
+    strongest = sorted(baselines, key=lambda name: -baselines[name].value)
+    for name, (color, dashes) in zip(strongest, BASELINE_LINES, strict=False):
         label = f"{_plain(name, 34)} ({baselines[name].value:.1%})"
         axes.axvline(baselines[name].value, color=color, linewidth=1.5, linestyle=dashes, label=label)
     labels = [f"{_plain(name)}\n{r.value:.1%} of {r.n_decisive}" for name, r in rows.items()]
@@ -140,7 +140,7 @@ def margin_histogram(margins: Float[np.ndarray, " pairs"], targets: Float[np.nda
     axes = figure.subplots()
     towards = ((2 * targets - 1) * margins)[targets != 0.5]
     limit = _window(np.abs(towards), reach=3)[1] or 1.0
-    edges = np.linspace(-limit, limit, 41)
+    edges = np.linspace(-limit, limit, 41).tolist()
     right, wrong, undecided = towards[towards > 0], towards[towards < 0], int((towards == 0).sum())
     axes.hist(np.clip(right, 0, limit), edges, color=BLUE, label=f"correct ({len(right)})")
     axes.hist(np.clip(wrong, -limit, 0), edges[:21], color=ORANGE, hatch="///", label=f"incorrect ({len(wrong)})")
@@ -190,13 +190,13 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a name in a script the font lacks is drawn as boxes
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi="figure", metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _figure(height_in: float) -> Figure:
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    return Figure(figsize=(WIDTH_IN, height_in), layout=layout, facecolor="white")
+    return Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout=layout, facecolor="white")
 
 
 def _finish(figure: Figure, *panels: Axes, legend: bool = True) -> Figure:
@@ -228,12 +228,13 @@ def _other_curves(axes: Axes, epochs: Sequence[Epoch]) -> None:
 
 def _best_curves(axes: Axes, epochs: Sequence[Epoch], best: Trial) -> None:
     steps = [e.epoch for e in epochs]
-    marker = "." if len(steps) < 3 else ""
-    axes.plot(steps, [e.valid_loss for e in epochs], "-" + marker, color=BLUE, linewidth=2.2, label=f"validation, trial {best.trial}")
-    axes.plot(steps, [e.train_loss for e in epochs], "--" + marker, color=BLUE, linewidth=1.5, label=f"training, trial {best.trial}")
+    dot = "." if len(steps) < 3 else ""
+    valid, train = f"validation, trial {best.trial}", f"training, trial {best.trial}"
+    axes.plot(steps, [e.valid_loss for e in epochs], "-" + dot, color=BLUE, linewidth=2.2, label=valid)
+    axes.plot(steps, [e.train_loss for e in epochs], "--" + dot, color=BLUE, linewidth=1.5, label=train)
     for e in epochs:
         if e.epoch == best.best_epoch:
-            axes.plot(e.epoch, e.valid_loss, "*", color=ORANGE, markersize=15, markeredgecolor="white", label=f"best epoch ({e.epoch})")
+            axes.plot(e.epoch, e.valid_loss, "*", **STAR, label=f"best epoch ({e.epoch})")
 
 
 def _window(values: Values, reach: float = 1.5) -> tuple[float, float]:
@@ -261,7 +262,7 @@ def _panel(axes: Axes, name: str, trials: Sequence[Trial], best: Trial | None) -
     if (losses > top).any():  # unclipped and empty, it would collapse the layout
         axes.plot(x[losses > top], np.full_like(x[losses > top], top), "^", color=GREY, markersize=7, clip_on=False)
     stars = [trial is best for trial in trials]
-    axes.plot(x[stars], losses[stars], "*", color=ORANGE, markersize=14, markeredgecolor="white")
+    axes.plot(x[stars], losses[stars], "*", **STAR)
     axes.set_xlabel(_plain(name))
 
 

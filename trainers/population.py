@@ -6,7 +6,6 @@ are static, so a population shares them. The pairs of an epoch are gathered on t
 member's old state.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -16,14 +15,25 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, PRNGKeyArray, PyTree
 
-from tunejury_jax.head import Head, Variables, initialise
+from trainers.config import TrainConfig
+from trainers.data import Arrays, gather
+from tunejury_jax.head import Head, Variables, evaluate_head, initialise
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.losses import pair_loss, smooth
 
-from trainers.config import TrainConfig
-from trainers.data import Arrays, gather
-
-__all__ = ["Best", "EpochMetrics", "Hyper", "Member", "Pairs", "init_member", "epoch", "margins", "run_epoch", "run_stacked_epoch", "train_step"]
+__all__ = [
+    "Best",
+    "EpochMetrics",
+    "Hyper",
+    "Member",
+    "Pairs",
+    "epoch",
+    "init_member",
+    "margins",
+    "run_epoch",
+    "run_stacked_epoch",
+    "train_step",
+]
 
 MARGIN_CHUNK = 1024
 
@@ -48,9 +58,16 @@ class Hyper(NamedTuple):
             config: Hyper-parameters and seed.
             columns: Input columns the head sees; the others are zeroed.
         """
-        scalars = (config.learning_rate, config.weight_decay, config.dropout, config.label_smoothing, config.min_delta)
-        traced = [jnp.asarray(value, jnp.float32) for value in scalars]
-        return cls(*traced, jnp.asarray(config.patience), jnp.asarray(columns), jax.random.key(config.seed))
+        return cls(
+            learning_rate=jnp.asarray(config.learning_rate),
+            weight_decay=jnp.asarray(config.weight_decay),
+            dropout=jnp.asarray(config.dropout),
+            label_smoothing=jnp.asarray(config.label_smoothing),
+            min_delta=jnp.asarray(config.min_delta),
+            patience=jnp.asarray(config.patience),
+            columns=jnp.asarray(columns),
+            key=jax.random.key(config.seed),
+        )
 
 
 class Best(NamedTuple):
@@ -93,8 +110,9 @@ def init_member(config: HeadConfig, hyper: Hyper) -> Member:
     """A fresh member; its weights are a function of its key."""
     variables = initialise(config, jax.random.fold_in(hyper.key, 0))
     params, batch_stats = variables["params"], variables["batch_stats"]
-    best = Best(jnp.asarray(jnp.inf), jnp.asarray(0), *jax.tree.map(jnp.copy, (params, batch_stats)))
-    return Member(params, batch_stats, _optimizer(hyper).init(params), jnp.asarray(0), jnp.asarray(0), best)
+    none, worst = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
+    best = Best(worst, none, *jax.tree.map(jnp.copy, (params, batch_stats)))
+    return Member(params, batch_stats, _optimizer(hyper).init(params), none, jnp.copy(none), best)
 
 
 def epoch(
@@ -115,7 +133,9 @@ def epoch(
     order_key, dropout_key = jax.random.split(jax.random.fold_in(hyper.key, number))
     steps = epoch_steps(jax.random.permutation(order_key, pairs.train), batch_size)
 
-    def step(member: Member, inputs: tuple[Array, Int[Array, " batch"], Float[Array, " batch"]]) -> tuple[Member, Array]:
+    def step(
+        member: Member, inputs: tuple[Array, Int[Array, " batch"], Float[Array, " batch"]]
+    ) -> tuple[Member, Array]:
         index, rows, weight = inputs
         batch = (gather(arrays, rows, hyper.columns), arrays.target[rows], weight)
         return train_step(head, member, hyper, batch, jax.random.fold_in(dropout_key, index))
@@ -189,7 +209,7 @@ def margins(
     """s(A) - s(B) of some pairs with an evaluated head, a bounded number of pairs at a time."""
 
     def margin(row: Int[Array, ""]) -> Float[Array, ""]:
-        scores = head.apply(variables, gather(arrays, row[None], columns))
+        scores = evaluate_head(head, variables, gather(arrays, row[None], columns))
         return scores[0, 0] - scores[1, 0]
 
     return jax.lax.map(margin, rows, batch_size=MARGIN_CHUNK)

@@ -16,19 +16,20 @@ import types
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 from matplotlib.figure import Figure
 
 from trainers import plots
 from trainers.plots import Epoch, Trial
+from tunejury_jax.console import command
 from tunejury_jax.metrics import Accuracy, ReliabilityBin
 
-__all__ = ["main", "write_report"]
+__all__ = ["ReportConfig", "main", "write_report"]
 
 TOP = 20
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -47,12 +48,12 @@ p, .fact span { color: var(--soft); font-size: .9rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .25rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
-th { overflow-wrap: normal; } td { min-width: 3rem; max-width: 24rem; }
+th { overflow-wrap: normal; } td { white-space: nowrap; } td.long { white-space: normal; min-width: 16rem; }
 img { width: 100%; max-width: 40rem; background: #fff; border-radius: .5rem; }
 @media print {
   :root { --ink: #000; --soft: #333; --line: #bbb; --page: #fff; --card: #f4f4f4; }
   img, .fact, tr { break-inside: avoid; } h2 { break-after: avoid; } .wide { overflow: visible; }
-  table { font-size: .65rem; } }
+  table { font-size: .6rem; } td, td.long { white-space: normal; min-width: 0; } }
 """
 
 Record = TypeVar("Record", bound=tuple)
@@ -105,12 +106,17 @@ class Run(NamedTuple):
     predictions: Predictions | None
 
 
-def main() -> None:
-    """The command line: prints where the report is."""
-    try:
-        print(tyro.cli(write_report))
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from error
+@dataclass(frozen=True)
+class ReportConfig:
+    """A report of a training run or a sweep."""
+
+    run: Path
+    """Run folder."""
+
+
+def main(config: ReportConfig) -> None:
+    """Writes the report and prints where it is."""
+    print(write_report(config.run))
 
 
 def write_report(run: Path) -> Path:
@@ -190,8 +196,8 @@ def _parse(field: str, kind: Any, value: Any) -> Any:
     if origin is list:
         return [_parse(field, inner[0], item) for item in _expect(field, (list,), value)]
     if hasattr(kind, "_fields"):
-        fields = _expect(field, (dict,), value)
-        return kind(**{name: _parse(name, hint, fields.get(name)) for name, hint in typing.get_type_hints(kind).items()})
+        found, hints = _expect(field, (dict,), value), typing.get_type_hints(kind)
+        return kind(**{name: _parse(name, hint, found.get(name)) for name, hint in hints.items()})
     return value if kind is Any else _expect(field, inner or (kind,), value)
 
 
@@ -230,50 +236,45 @@ def _prediction(row: Sequence[str]) -> tuple[float, float]:
 def _headline(run: Run, best: Trial | None) -> str:
     facts = _test_facts(run.test) if run.test else []
     if best:
-        accuracy = f", validation accuracy {best.valid_accuracy:.1%}" if best.valid_accuracy is not None else ""
-        facts.append((f"trial {best.trial}", f"best: validation loss {best.valid_loss:.4f} nats per pair{accuracy}"))
+        facts.append((f"trial {best.trial}", f"best, with a validation loss of {best.valid_loss:.4f} nats per pair"))
     states = Counter(trial.state for trial in run.trials or [])
-    facts += [(f"{sum(states.values())} trials", ", ".join(f"{n} {state}" for state, n in states.items()))] * bool(states)
+    if states:
+        facts.append((f"{states.total()} trials", ", ".join(f"{n} {state}" for state, n in states.items())))
     missing = [] if run.test else [_missing("test/metrics.json", "held-out accuracy, chance and baselines")]
     return _section("Result", _facts(facts), *missing)
 
 
 def _test_facts(test: Test) -> list[tuple[str, str]]:
     a, loss, ece = test.accuracy, test.log_loss, test.ece
-    facts = [
-        (
-            f"{a.value:.1%}",
-            f"accuracy on the {test.split} split, 95% interval {_interval(a)}: {a.correct} right and {a.undecided} undecided "
-            f"of {a.n_decisive} decisive pairs; {a.ties} ties left out",
-        ),
-        (f"{test.chance.value:.1%}", f"chance; binomial test of the head against it: {_p(test.chance.p)}"),
-    ]
+    note = f"accuracy on the {test.split} split, 95% interval {_interval(a)}: {a.correct} right and {a.undecided} "
+    note += f"undecided of {a.n_decisive} decisive pairs; {a.ties} ties left out"
+    facts = [(f"{a.value:.1%}", note)]
+    facts.append((f"{test.chance.value:.1%}", f"chance; binomial test of the head against it: {_p(test.chance.p)}"))
     if test.baselines:
-        name, (value, rule) = max(test.baselines.items(), key=lambda item: item[1][0].value)
-        note = f"strongest baseline, {name}, 95% interval {_interval(value)}; McNemar test of the head against it: "
-        facts.append((f"{value.value:.1%}", note + _p(rule.p)))
+        name, (b, rule) = max(test.baselines.items(), key=lambda item: item[1][0].value)
+        note = f"strongest baseline, {name}, 95% interval {_interval(b)}; McNemar test of the head against it: "
+        facts.append((f"{b.value:.1%}", note + _p(rule.p)))
     facts.append((f"{loss.value:.4f}", f"log loss, nats per pair, 95% interval {loss.low:.4f} to {loss.high:.4f}"))
     facts.append((f"{ece.value:.4f}", f"calibration error (ECE), 95% interval {ece.low:.4f} to {ece.high:.4f}"))
     return facts
 
 
 def _leaderboard(trials: Sequence[Trial] | None) -> str:
-    title = f"Leaderboard (the {TOP} trials of least validation loss)"
     if not trials:
-        return _section("Leaderboard", _missing("trials.jsonl", "trials to rank"))
+        return _section("Leaderboard", _missing("trials.jsonl", "leaderboard"))
     ranked = sorted((t for t in trials if t.ranked), key=lambda t: (t.valid_loss, t.trial))[:TOP]
     names = list(dict.fromkeys(name for trial in ranked for name in trial.params))
     header = ["#", "trial", "validation loss (nats)", "validation accuracy", "best epoch", "epochs", "time (s)", *names]
-    rows = [
-        [i, t.trial, f"{t.valid_loss:.4f}", _value(t.valid_accuracy), _value(t.best_epoch), _value(t.epochs)]
-        + [_value(t.seconds)]
-        + [_value(t.params[name]) if name in t.params else "" for name in names]
-        for i, t in enumerate(ranked, start=1)
-    ]
+    rows = []
+    for rank, t in enumerate(ranked, start=1):
+        measured = (t.valid_accuracy, t.best_epoch, t.epochs, t.seconds, *(t.params.get(name) for name in names))
+        rows.append([rank, t.trial, f"{t.valid_loss:.4f}", *map(_value, measured)])
     lost = [t for t in trials if t.state != "running" and not t.ranked]
     errors = [[t.trial, t.state, (t.error or "no finite validation loss")[:300]] for t in lost[:TOP]]
-    failed = [_text(f"{len(lost)} of {len(trials)} trials have no result; at most {TOP} are listed.")] * bool(lost)
-    return _section(title, _grid(header, rows), *failed, *[_grid(["trial", "state", "error"], errors)] * bool(lost))
+    parts = [_text(f"{len(ranked)} of {len(trials)} trials, least validation loss first."), _grid(header, rows)]
+    if lost:
+        parts += [_text(f"{len(lost)} ended without a result."), _grid(["trial", "state", "error"], errors)]
+    return _section("Leaderboard", *parts)
 
 
 def _curves(epochs: Sequence[Epoch] | None, best: Trial | None) -> str:
@@ -315,7 +316,7 @@ def _calibration(test: Test | None) -> str:
 def _margins(predictions: Predictions | None) -> str:
     if predictions is None:
         return _section("Margins", _missing("test/predictions.csv", "margins"))
-    alt = "Histogram of the margins of decisive pairs: those that point towards the preferred clip, and those that do not."
+    alt = "Histogram of the margins of decisive pairs, towards the preferred clip and away from it."
     return _section("Margins", _picture(plots.margin_histogram(*predictions), alt))
 
 
@@ -360,7 +361,7 @@ def _p(p: float) -> str:
 
 def _value(value: Any) -> str:
     if value is None or isinstance(value, str):
-        return value or "–"
+        return value or "-"
     return f"{value:.4g}" if isinstance(value, float) else json.dumps(value)
 
 
@@ -372,7 +373,7 @@ def _text(text: str) -> str:
 
 
 def _missing(file: str, what: str) -> str:
-    return _text(f"Missing: there is no {what}, because the run has no {file} or nothing is in it.")
+    return _text(f"Missing: {what}. The run has no {file}, or nothing is in it.")
 
 
 def _facts(facts: Sequence[tuple[str, str]]) -> str:
@@ -382,8 +383,13 @@ def _facts(facts: Sequence[tuple[str, str]]) -> str:
 
 def _grid(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in row) + "</tr>" for row in rows)
+    body = "\n".join("<tr>" + "".join(_cell(str(value)) for value in row) + "</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+
+
+def _cell(text: str) -> str:
+    opening = '<td class="long">' if len(text) > 36 else "<td>"
+    return f"{opening}{html.escape(text)}</td>"
 
 
 def _picture(figure: Figure, alt: str) -> str:
@@ -404,4 +410,4 @@ def _page(title: str, sections: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    command("python -m trainers.report", ReportConfig, main)

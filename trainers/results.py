@@ -4,16 +4,11 @@ import dataclasses
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jax
 from rich.console import Console
 from rich.table import Table
-
-from tunejury_jax.checkpoint import Checkpoint
-from tunejury_jax.head_config import HeadConfig
-from tunejury_jax.store import FeatureStore
 
 from trainers.config import DataConfig
 from trainers.data import Dataset
@@ -21,6 +16,10 @@ from trainers.evaluation import Evaluation, evaluate
 from trainers.fit import Fit
 from trainers.report import write_report
 from trainers.run_folder import RunFolder, ranked
+from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.console import make_console
+from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.store import FeatureStore
 
 __all__ = ["environment", "finish", "release", "resolved", "show_accuracy"]
 
@@ -72,7 +71,7 @@ def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Seq
     held_out = {f"test_{name}": measured.metrics[name] for name in ("accuracy", "log_loss", "ece")}
     dataclasses.replace(checkpoint, metrics={**checkpoint.metrics, **held_out}).save(folder.best)
     report = write_report(folder.path)
-    console = Console()
+    console = make_console()
     console.print(_leaderboard(best_first))
     show_accuracy(console, measured)
     failed = len(trials) - len(best_first)
@@ -84,7 +83,9 @@ def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Seq
 def show_accuracy(console: Console, measured: Evaluation) -> None:
     """Prints held-out accuracy beside chance and the trivial rules, and what was skipped."""
     metrics = measured.metrics
-    table = Table("pairs", "accuracy", "95 % interval", "right", "of", "p", title=f"Accuracy on split {metrics['split']!r}")
+    table = Table(
+        "pairs", "accuracy", "95 % interval", "right", "of", "p", title=f"Accuracy on split {metrics['split']!r}"
+    )
     table.add_row("head, all", *_accuracy_cells(metrics["accuracy"]), f"{metrics['chance']['p']:.2g} vs chance")
     for name, row in metrics["by_source"].items():
         table.add_row(f"head, {name}", *_accuracy_cells(row), "")
@@ -94,7 +95,9 @@ def show_accuracy(console: Console, measured: Evaluation) -> None:
     ece, loss = metrics["ece"], metrics["log_loss"]
     console.print(f"ECE {ece['value']:.4f} ({ece['low']:.4f} to {ece['high']:.4f}), log loss {loss['value']:.4f}")
     counts = metrics["accuracy"]
-    console.print(f"Ties left out: {counts['ties']}; margin exactly 0: {counts['undecided']}; skipped: {metrics['skipped']}")
+    console.print(
+        f"Ties left out: {counts['ties']}; margin exactly 0: {counts['undecided']}; skipped: {metrics['skipped']}"
+    )
 
 
 def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -1,13 +1,13 @@
 """A run on disk: what was asked, every epoch, every trial, the best head.
 
-    config.json       what was asked, resolved, with versions and the store's identity
-    study.journal     Optuna's own log of a sweep
-    epochs.jsonl      one line an epoch of a trial
-    trials.jsonl      one line a trial
-    leaderboard.csv   the finished trials, best first
-    best/             checkpoint with the lowest validation loss
-    test/             its evaluation on held-out pairs
-    report.html       all of it to look at
+config.json       what was asked, resolved, with versions and the store's identity
+study.journal     Optuna's own log of a sweep
+epochs.jsonl      one line an epoch of a trial
+trials.jsonl      one line a trial
+leaderboard.csv   the finished trials, best first
+best/             checkpoint with the lowest validation loss
+test/             its evaluation on held-out pairs
+report.html       all of it to look at
 """
 
 import csv
@@ -17,9 +17,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunejury_jax.store import difference
-
 from trainers.fit import EpochRow
+from tunejury_jax.store import difference
 
 __all__ = ["RunFolder", "ranked"]
 

@@ -4,9 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tunejury_jax.console import command
-
 from trainers.config import SweepConfig
+from tunejury_jax.console import command
 
 __all__ = ["main"]
 

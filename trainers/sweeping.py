@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from tunejury_jax.checkpoint import Checkpoint
-from tunejury_jax.progress import Advance, progress
-from tunejury_jax.store import FeatureStore
-
 from trainers.config import SweepConfig
 from trainers.data import load_dataset
 from trainers.fit import EpochRow, fit
 from trainers.results import finish, release, resolved
 from trainers.run_folder import RunFolder
 from trainers.search import Search
+from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.progress import Advance, progress
+from tunejury_jax.store import FeatureStore
 
 __all__ = ["sweep"]
 

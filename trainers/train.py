@@ -1,8 +1,7 @@
 """python -m trainers.train: train one head on a feature store."""
 
-from tunejury_jax.console import command
-
 from trainers.config import RunConfig
+from tunejury_jax.console import command
 
 __all__ = ["main"]
 

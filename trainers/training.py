@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunejury_jax.progress import progress
-from tunejury_jax.store import FeatureStore
-
 from trainers.config import RunConfig
 from trainers.data import load_dataset
 from trainers.fit import EpochRow, Fit, fit
 from trainers.results import finish, release, resolved
 from trainers.run_folder import RunFolder
+from tunejury_jax.progress import progress
+from tunejury_jax.store import FeatureStore
 
 __all__ = ["train"]
 

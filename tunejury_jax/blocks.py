@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float
 
 from tunejury_jax.errors import one_of
 
-__all__ = ["BLOCKS", "FACTS", "SIGNAL", "Block", "TABLES", "Layout", "Table"]
+__all__ = ["BLOCKS", "FACTS", "SIGNAL", "TABLES", "Block", "Layout", "Table"]
 
 Table = Literal["clip", "prompt"]
 TABLES: tuple[Table, ...] = ("clip", "prompt")

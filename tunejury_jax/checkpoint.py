@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tunejury_jax.blocks import Block, Layout
-from tunejury_jax.head import Head, Variables
+from tunejury_jax.head import Head, Variables, evaluate_head
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.model_card import model_card
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
@@ -72,7 +72,7 @@ class Checkpoint:
 
     def score(self, x: Float[Array, "batch dim"]) -> Float[Array, " batch"]:
         """Scores joined features; pure, so it can be jitted, differentiated and vmapped."""
-        return Head(self.head.widths).apply(self.variables, x)
+        return evaluate_head(Head(self.head.widths), self.variables, x)
 
     def require_encoders(self, encoders: Mapping[str, Mapping[str, Any]], origin: str) -> None:
         """Refuses features of other encoders than the head was trained on.
@@ -86,9 +86,13 @@ class Checkpoint:
         """
         for name, trained_on in self.encoders.items():
             if name not in encoders:
-                raise ValueError(f"{origin}: has no block {name!r}, which the checkpoint needs; it has {sorted(encoders)}")
+                raise ValueError(
+                    f"{origin}: has no block {name!r}, which the checkpoint needs; it has {sorted(encoders)}"
+                )
             if lines := difference(encoders[name], trained_on):
-                raise ValueError(f"{origin}: block {name!r} was made otherwise than the checkpoint's: {'; '.join(lines)}")
+                raise ValueError(
+                    f"{origin}: block {name!r} was made otherwise than the checkpoint's: {'; '.join(lines)}"
+                )
 
     def save(self, folder: Path) -> None:
         """Writes the folder; one that stands there is replaced as a whole, never half."""

@@ -5,8 +5,11 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import tyro
+from rich.console import Console
 
-__all__ = ["command"]
+__all__ = ["command", "make_console"]
+
+FILE_WIDTH = 120
 
 Config = TypeVar("Config")
 
@@ -24,3 +27,8 @@ def command(program: str, config: type[Config], main: Callable[[Config], int | N
     except KeyboardInterrupt:
         print(f"{program}: interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)
+
+
+def make_console() -> Console:
+    """A console on standard output; as wide as the terminal, or wide enough for tables where there is none."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)

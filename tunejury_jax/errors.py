@@ -9,14 +9,15 @@ __all__ = ["one_of"]
 T = TypeVar("T", bound=str)
 
 
-def one_of(field: str, value: T, accepted: Collection[str]) -> T:
-    """Returns `value` if it is one of `accepted`.
+def one_of(field: str, value: str, accepted: Collection[T]) -> T:
+    """Returns the one of `accepted` that equals `value`.
 
     Raises:
         ValueError: Names the field, quotes the value, lists what is accepted and suggests the nearest.
     """
-    if value in accepted:
-        return value
+    for option in accepted:
+        if option == value:
+            return option
     near = difflib.get_close_matches(str(value), accepted, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise ValueError(f"{field}: got {value!r}, accepted are {', '.join(map(repr, accepted))}{hint}")

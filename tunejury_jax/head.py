@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 
-__all__ = ["Head", "Variables", "initialise"]
+__all__ = ["Head", "Variables", "evaluate_head", "initialise"]
 
 Variables = Mapping[str, Any]
 """`{"params": ..., "batch_stats": ...}` of a `Head`."""
@@ -112,6 +112,15 @@ def _drop(
 ) -> Float[Array, "*batch features"]:
     keep = 1.0 - jnp.asarray(rate, x.dtype)
     return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0.0)
+
+
+def evaluate_head(
+    head: Head, variables: Variables, x: Float[Array, "*sides batch dim"]
+) -> Float[Array, "*sides batch"]:
+    """Scores rows with running statistics and no dropout: each row by itself."""
+    scores = head.apply(variables, x)
+    assert isinstance(scores, jax.Array)  # flax returns a pair only where collections are mutable
+    return scores
 
 
 def initialise(config: HeadConfig, key: PRNGKeyArray) -> Variables:

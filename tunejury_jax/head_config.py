@@ -1,5 +1,6 @@
 """The static shape of a reward head, free of JAX so that command lines start at once."""
 
+import itertools
 from dataclasses import dataclass
 
 __all__ = ["PAPER_WIDTHS", "HeadConfig"]
@@ -30,5 +31,5 @@ class HeadConfig:
     def parameter_count(self) -> int:
         """Weights, biases and BatchNorm scales and shifts, as torch counts them."""
         sizes = (self.input_dim, *self.widths, 1)
-        linear = sum((inputs + 1) * outputs for inputs, outputs in zip(sizes, sizes[1:], strict=False))
+        linear = sum((inputs + 1) * outputs for inputs, outputs in itertools.pairwise(sizes))
         return linear + 2 * sum(self.widths)

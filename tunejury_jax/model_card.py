@@ -6,7 +6,11 @@ from typing import Any
 
 __all__ = ["model_card"]
 
-NON_COMMERCIAL = {"mert": "MERT (CC-BY-NC-4.0)", "muq_audio": "MuQ-MuLan (CC-BY-NC-4.0)", "muq_text": "MuQ-MuLan (CC-BY-NC-4.0)"}
+NON_COMMERCIAL = {
+    "mert": "MERT (CC-BY-NC-4.0)",
+    "muq_audio": "MuQ-MuLan (CC-BY-NC-4.0)",
+    "muq_text": "MuQ-MuLan (CC-BY-NC-4.0)",
+}
 BASELINES = ("mel_baseline", "ngram_baseline")
 
 

@@ -14,7 +14,19 @@ from typing import Any, Literal, NamedTuple
 
 from tunejury_jax.errors import one_of
 
-__all__ = ["LABELS", "SPLITS", "TARGETS", "Clip", "Label", "Pair", "Span", "Split", "parse_pair", "read_pairs", "write_pairs"]
+__all__ = [
+    "LABELS",
+    "SPLITS",
+    "TARGETS",
+    "Clip",
+    "Label",
+    "Pair",
+    "Span",
+    "Split",
+    "parse_pair",
+    "read_pairs",
+    "write_pairs",
+]
 
 Label = Literal["a", "b", "tie", "both_bad"]
 Split = Literal["train", "valid", "test", "none"]
@@ -104,7 +116,9 @@ def _optional_text(field: str, value: Any) -> str | None:
 def _relative_path(field: str, value: Any) -> str:
     path = PurePosixPath(_text(field, value))
     if path.is_absolute() or ".." in path.parts or "\\" in value:
-        raise ValueError(f"{field}: expected a path below the audio root, with forward slashes and no '..', got {value!r}")
+        raise ValueError(
+            f"{field}: expected a path below the audio root, with forward slashes and no '..', got {value!r}"
+        )
     return str(path)
 
 

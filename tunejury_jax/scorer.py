@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Protocol, Self
 
 import jax
@@ -17,7 +18,7 @@ from jaxtyping import Float, Num
 
 from tunejury_jax.checkpoint import Checkpoint
 
-__all__ = ["EncoderStack", "Scorer"]
+__all__ = ["EncoderStack", "Scorer", "accepted_audio"]
 
 BATCH_ROWS = 256
 
@@ -53,13 +54,7 @@ class Scorer:
     @cached_property
     def stack(self) -> EncoderStack:
         """The encoders of the checkpoint."""
-        try:
-            encoders = importlib.import_module("feature_export.encoders")
-        except ModuleNotFoundError as error:
-            raise ValueError(
-                f"scoring audio needs the export extra ({error.name} is missing): pip install 'tunejury-jax[export]'"
-            ) from error
-        return self._checked(encoders.stack_from_provenance(self.checkpoint.encoders))
+        return self._checked(_export_stage("encoders").stack_from_provenance(self.checkpoint.encoders))
 
     def score_features(self, x: Float[np.ndarray, "batch dim"]) -> Float[np.ndarray, " batch"]:
         """Scores joined features.
@@ -103,3 +98,17 @@ class Scorer:
     def _checked(self, stack: EncoderStack) -> EncoderStack:
         self.checkpoint.require_encoders(stack.provenance(), "encoder stack")
         return stack
+
+
+def accepted_audio() -> tuple[str, ...]:
+    """Suffixes of the audio files that can be scored."""
+    return _export_stage("decode").ACCEPTED
+
+
+def _export_stage(module: str) -> ModuleType:
+    """The PyTorch stage, imported on first need: the core itself works without torch."""
+    try:
+        return importlib.import_module(f"feature_export.{module}")
+    except ModuleNotFoundError as error:
+        advice = "pip install 'tunejury-jax[export]'"
+        raise ValueError(f"scoring audio needs the export extra, {error.name} is missing: {advice}") from error

@@ -28,7 +28,7 @@ def open_root(location: str) -> ts.KvStore:
     """
     scheme, found, _ = location.partition("://")
     if found and scheme not in SCHEMES:
-        raise ValueError(f"store: got {location!r}, accepted are a local path or {', '.join(s + '://' for s in SCHEMES)}")
+        raise ValueError(f"store: got {location!r}, accepted are a local path or a URL of {', '.join(SCHEMES)}")
     url = location if found else f"file://{Path(location).resolve()}"
     return ts.KvStore.open(url.rstrip("/") + "/").result()
 

@@ -5,11 +5,12 @@ width, type and provenance. Planning the same pairs with the same encoders gives
 recognised and anything else is refused.
 """
 
+import dataclasses
 import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -42,8 +43,8 @@ def fingerprint(provenance: Mapping[str, Any]) -> str:
 def difference(ours: Any, theirs: Any, path: str = "") -> list[str]:
     """Lists where two JSON documents differ, as `path: ours, not theirs`."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        keys = sorted({*ours, *theirs})
-        return [line for key in keys for line in difference(ours.get(key), theirs.get(key), f"{path}.{key}".lstrip("."))]
+        below = {key: f"{path}.{key}".lstrip(".") for key in sorted({*ours, *theirs})}
+        return [line for key, name in below.items() for line in difference(ours.get(key), theirs.get(key), name)]
     return [] if ours == theirs else [f"{path}: {ours!r}, not {theirs!r}"]
 
 
@@ -83,7 +84,7 @@ class EncoderSpec:
     def from_json(cls, name: str, document: Mapping[str, Any]) -> Self:
         spec = cls(Block(name, document["dim"], document["table"]), document["provenance"], document["dtype"])
         if spec.fingerprint != document["fingerprint"]:
-            raise StoreError(f"encoders.{name}.provenance: was edited, its fingerprint is not {document['fingerprint']!r}")
+            raise StoreError(f"encoders.{name}.provenance: was edited, it has not {document['fingerprint']!r}")
         return spec
 
 
@@ -103,7 +104,7 @@ class Plan:
     tables: Mapping[str, TableSpec]
     encoders: Mapping[str, EncoderSpec]
     sources: tuple[str, ...]
-    environment: Mapping[str, str] = field(default_factory=dict, compare=False)
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if self.block_rows < 1:
@@ -171,7 +172,7 @@ def _table(name: str, document: Mapping[str, Any]) -> TableSpec:
     return TableSpec(_count(f"tables.{name}.rows", document["rows"]), str(document["sha256"]))
 
 
-def _count(field_name: str, value: Any) -> int:
+def _count(field: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 40:
-        raise StoreError(f"store.json: {field_name} is {value!r}, expected a whole number from 0 to 2^40")
+        raise StoreError(f"store.json: {field} is {value!r}, expected a whole number from 0 to 2^40")
     return value

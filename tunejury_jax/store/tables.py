@@ -129,7 +129,9 @@ def parse_clips(data: bytes) -> tuple[Clip, ...]:
 def parse_rows(name: str, data: bytes, columns: Sequence[str]) -> list[dict[str, Any]]:
     """Reads some columns of a parquet file as records."""
     try:
-        return pq.read_table(io.BytesIO(data), columns=list(columns)).select(list(columns)).to_pylist()
+        # Without Arrow's thread pools: left idle, they now and then abort the process at its end.
+        table = pq.ParquetFile(io.BytesIO(data), pre_buffer=False).read(list(columns), use_threads=False)
+        return table.select(list(columns)).to_pylist()
     except (pa.ArrowException, KeyError) as error:
         raise StoreError(f"tables/{name}: not readable: {error}") from error
 

@@ -1,0 +1,473 @@
+"""Reports of made-up runs: what the page says, that it stands alone, and that nothing in a file can get out of it."""
+
+import base64
+import io
+import itertools
+import json
+import math
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.patches import Rectangle
+from matplotlib.text import Text
+from PIL import Image
+
+from trainers import plots
+from trainers.plots import Epoch, Trial
+from trainers.report import ReportConfig, main, write_report
+from tunejury_jax import metrics
+
+SOURCES = {"AIME": 156, "MusicPrefs": 25, "SongEval": 25, "MusicArena": 8}
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac & \ud800 \x07 日本'
+VOID = {"meta", "img"}
+TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "div", "b", "span", "p", "img"}
+TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
+
+
+class Page(HTMLParser):
+    """A parsed report: its tags, attributes, images and rows; refuses a page whose tags do not nest."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.html, self.text, self.tags = html, "", set()
+        self.stack, self.attributes, self.images, self.rows = [], [], [], []
+        self.feed(html)
+        self.close()
+        assert self.stack == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes += attrs
+        if tag == "img":
+            self.images.append(dict(attrs))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        if tag not in VOID:
+            self.stack.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.stack.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+        if self.stack and self.stack[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+def write_lines(path, records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def trial(number, **fields):
+    rate, dropout, widths = 10 ** (-4 + number % 7 / 3), 0.1 + number % 5 / 10, [64 + number % 3, 8]
+    record = {"trial": number, "state": "complete", "valid_loss": 0.6 + ((number * 7) % 40) / 400}
+    record["params"] = {"learning_rate": rate, "dropout": dropout, "widths": widths}
+    return record | {"valid_accuracy": 0.7, "best_epoch": 5, "epochs": 12, "seconds": 3.25, "error": None} | fields
+
+
+def failed(number, error="the loss is not finite"):
+    return trial(number, state="failed", valid_loss=None, valid_accuracy=None, best_epoch=None, error=error)
+
+
+def curve(number, epochs=12):
+    for e in range(1, epochs + 1):
+        loss = 0.6 + number / 500 + 40 * math.exp(-2 * e)
+        yield {"trial": number, "epoch": e, "train_loss": loss - e / 50, "valid_loss": loss, "valid_accuracy": None}
+
+
+def held_out(rename=lambda name: name):
+    generator = np.random.default_rng(0)
+    source = np.repeat(list(SOURCES), list(SOURCES.values()))
+    margins = generator.normal(0, 2, len(source))
+    targets = (generator.random(len(source)) < 1 / (1 + np.exp(-margins))).astype(float)
+    targets[::9], margins[1] = 0.5, 0.0
+    accuracy = metrics.accuracy(margins, targets)._asdict()
+    document = {
+        "split": "test",
+        "checkpoint": "more than the report needs",
+        "accuracy": accuracy,
+        "log_loss": {"value": 0.5871, "low": 0.57, "high": 0.6},
+        "ece": {"value": 0.0339, "low": 0.02, "high": 0.05},
+        "by_source": {
+            rename(s): metrics.accuracy(margins[source == s], targets[source == s])._asdict() for s in SOURCES
+        },
+        "baselines": {rename("louder clip wins"): accuracy | {"value": 0.55, "p": 2e-9, "rule": rename("more energy")}},
+        "chance": {"value": 0.5, "p": 0.0},
+        "bins": [b._asdict() for b in metrics.reliability(margins, targets)],
+        "skipped": {rename("no audio"): 3},
+    }
+    rows = zip(source.tolist(), targets.tolist(), margins.tolist(), strict=True)
+    lines = [f"p{i},{s},{y:g},{m!r}\n" for i, (s, y, m) in enumerate(rows)]
+    return document, "pair_id,source,target,margin\n" + "".join(lines)
+
+
+def fill(run, trials, epochs=(), test=None, config=None):
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": {"seed": 42, "space": {}}}))
+    write_lines(run / "trials.jsonl", trials)
+    write_lines(run / "epochs.jsonl", epochs)
+    if test:
+        (run / "test").mkdir(exist_ok=True)
+        (run / "test/metrics.json").write_text(json.dumps(test[0]))
+        (run / "test/predictions.csv").write_text(test[1])
+    return run
+
+
+def report(run):
+    return Page(write_report(run).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory):
+    """A sweep of 40 trials, three of them failed and one diverged, that was evaluated."""
+    run = tmp_path_factory.mktemp("runs") / "sweep"
+    trials = [trial(n) for n in range(36)] + [failed(n) for n in (36, 37, 38)] + [trial(39, valid_loss=math.inf)]
+    epochs = [e for n in range(36) for e in curve(n)] + [{**next(curve(36)), "valid_loss": math.nan}]
+    return fill(run, trials, epochs, held_out())
+
+
+@pytest.fixture(scope="module")
+def page(sweep):
+    return report(sweep)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Every text that a file can bring along is an attack."""
+    rename = lambda name: f"{name} {HOSTILE}"  # noqa: E731
+    params = {HOSTILE: HOSTILE, "listed": [HOSTILE], "n": 1}
+    trials = [trial(0, params=params), trial(1, params={**params, HOSTILE: "other", "n": 2}), failed(2, HOSTILE)]
+    config = {"store": HOSTILE, HOSTILE: {"deep": HOSTILE}}
+    run = tmp_path_factory.mktemp("runs") / "<script>alert(3)<" / "script>"
+    return report(fill(run, trials, curve(0), held_out(rename), config))
+
+
+def test_the_page_is_well_formed_and_stands_alone(page):
+    assert page.tags <= TAGS
+    assert len(page.images) == 5
+    assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
+    known = {"alt", "src", "class", "scope", "lang", "charset", "name", "content", "http-equiv"}
+    assert {name for name, _ in page.attributes} <= known
+    for outside in ("http:", "https:", "//", "url(", "@import"):
+        assert outside not in page.html.split("base64,")[0]
+    assert "default-src 'none'" in page.html
+
+
+def test_the_page_adapts_to_dark_screens_phones_and_print(page):
+    for rule in ("prefers-color-scheme: dark", "@media print", "width=device-width"):
+        assert rule in page.html
+
+
+def test_every_picture_is_a_legible_png_with_a_description(page):
+    for image in page.images:
+        picture = Image.open(io.BytesIO(base64.b64decode(image["src"].split(",")[1], validate=True)))
+        assert picture.format == "PNG"
+        assert picture.width >= 900
+        assert np.asarray(picture.convert("L")).std() > 5
+        assert len(image["alt"]) > 40
+
+
+def test_the_headline_has_accuracy_chance_and_baseline(page, sweep):
+    found = json.loads((sweep / "test/metrics.json").read_text())["accuracy"]
+    assert f"{found['value']:.1%}" in page.text
+    assert f"{found['low']:.1%} to {found['high']:.1%}" in page.text
+    counts = f"{found['correct']} right and 1 undecided of {found['n_decisive']} decisive pairs; {found['ties']} ties"
+    assert counts in page.text
+    assert "chance; binomial test of the head against it: p < 1e-300" in page.text
+    assert "strongest baseline, louder clip wins" in page.text
+    assert "McNemar test of the head against it: p = 2e-09" in page.text
+
+
+def test_the_leaderboard_is_the_best_twenty_in_order(page):
+    rows = [row for row in page.rows if row[0].isdigit() and len(row) == 10]
+    by_loss = sorted((trial(n) for n in range(36)), key=lambda t: (t["valid_loss"], t["trial"]))
+    assert [int(row[1]) for row in rows] == [t["trial"] for t in by_loss[:20]]
+    assert rows[0] == ["1", "0", "0.6000", "0.7", "5", "12", "3.25", "0.0001", "0.1", "[64, 8]"]
+    assert "20 of 40 trials" in page.text
+
+
+def test_failed_and_diverged_trials_are_counted_with_their_errors(page):
+    assert "4 ended without a result." in page.text
+    assert ["37", "failed", "the loss is not finite"] in page.rows
+    assert ["39", "complete", "no finite validation loss"] in page.rows
+    assert "37 complete, 3 failed" in page.text
+    assert "36 trials with a result, 4 without" in page.text
+
+
+def test_sources_baselines_and_skipped_pairs_are_tabled(page, sweep):
+    a = json.loads((sweep / "test/metrics.json").read_text())["by_source"]["SongEval"]
+    counts = [str(a[name]) for name in ("n_decisive", "correct", "undecided", "ties")]
+    assert ["SongEval", f"{a['value']:.1%}", f"{a['low']:.1%} to {a['high']:.1%}", *counts] in page.rows
+    assert ["no audio", "3"] in page.rows
+    (baseline,) = (row for row in page.rows if row[0] == "louder clip wins")
+    assert baseline[-2:] == ["p = 2e-09", "more energy"]
+
+
+def test_the_configuration_is_flat_and_complete(page):
+    for row in (["store", "/data/store"], ["asked.seed", "42"], ["asked.space", "{}"]):
+        assert row in page.rows
+
+
+def test_the_same_files_give_the_same_page(sweep, page):
+    assert report(sweep).html == page.html
+
+
+def test_one_trained_head_has_nothing_to_compare(tmp_path):
+    page = report(fill(tmp_path, [trial(0)], curve(0)))
+    assert len(page.images) == 1
+    assert "No hyper-parameter varied" in page.text
+    assert "Missing: held-out accuracy, chance and baselines. The run has no test/metrics.json" in page.text
+
+
+def test_a_run_of_failures_is_reported(tmp_path):
+    page = report(fill(tmp_path, [failed(0), failed(1)], [next(curve(0))]))
+    assert "2 ended without a result." in page.text
+    assert "2 failed" in page.text
+
+
+def test_missing_files_are_said(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    page = report(tmp_path)
+    assert page.images == []
+    for name in ("trials.jsonl", "epochs.jsonl", "test/metrics.json", "test/predictions.csv"):
+        assert f"The run has no {name}" in page.text
+    write_lines(tmp_path / "trials.jsonl", [])
+    (tmp_path / "config.json").unlink()
+    assert "The run has no config.json" in report(tmp_path).text
+
+
+def test_hostile_text_is_shown_and_never_obeyed(hostile):
+    assert hostile.tags <= TAGS
+    assert not [name for name, _ in hostile.attributes if name.startswith("on")]
+    assert all(image["src"].startswith("data:image/png;base64,") for image in hostile.images)
+    shown = HOSTILE.replace("\ud800", "?")
+    assert ["store", shown] in hostile.rows
+    assert [f"{shown}.deep", shown] in hostile.rows
+    assert ["2", "failed", shown] in hostile.rows
+    assert [row for row in hostile.rows if row[0] == f"no audio {shown}"]
+    assert [row for row in hostile.rows if row[0] == f"louder clip wins {shown}" and row[-1] == f"more energy {shown}"]
+    assert [image for image in hostile.images if f"AIME {shown}" in image["alt"]]
+
+
+def test_the_last_line_about_a_trial_counts(tmp_path):
+    lines = [trial(0, state="running", valid_loss=None), trial(1), trial(0, valid_loss=0.25)]
+    page = report(fill(tmp_path, lines, [*curve(0, 2), *curve(0, 2)]))
+    assert "2 trials" in page.text
+    assert "2 complete" in page.text
+    assert "trial 0best, with a validation loss of 0.2500" in page.text
+
+
+STARTED = '{"trial": 0, "state": "complete", "params": {}'
+HEADER = "pair_id,source,target,margin\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("config.json", "[]", r"config.json: the file: expected object, got '\[\]'"),
+        ("config.json", "{", r"config.json: Expecting property name"),
+        ("trials.jsonl", STARTED + '}\n\n{"trial', r"trials.jsonl, line 3: Unterminated"),
+        ("trials.jsonl", "[]\n", r"trials.jsonl, line 1: the line: expected object, got '\[\]'"),
+        ("trials.jsonl", '{"state": "complete"}', r"trials.jsonl, line 1: trial: expected int, got 'None'"),
+        ("trials.jsonl", '{"trial": true}', r"line 1: trial: expected int, got 'True'"),
+        ("trials.jsonl", STARTED + ', "valid_loss": "low"}', r"line 1: valid_loss: expected float or null, got 'low'"),
+        ("trials.jsonl", b'{"trial": "\xff"}', r"trials.jsonl, line 1: 'utf-8' codec"),
+        ("epochs.jsonl", '{"trial": 0, "epoch": 1, "train_loss": 1}', r"line 1: valid_loss: expected float, got"),
+        ("epochs.jsonl", '{"trial": 0, "epoch": 1, "train_loss": 1' + "0" * 400 + "}", r"line 1: int too large"),
+        ("test/metrics.json", '{"split": "test", "accuracy": {"value": 1}}', r"metrics.json: low: expected float"),
+        ("test/predictions.csv", "", r"line 1: expected the columns pair_id, source, target, margin, got"),
+        ("test/predictions.csv", HEADER + "p,s,1\n", r"line 2: expected 4 columns, got"),
+        ("test/predictions.csv", HEADER + "p,s,1,2\np,s,0.7,2\n", r"line 3: expected a target of 0, 0.5 or 1"),
+        ("test/predictions.csv", HEADER + "p,s,1,nan\n", r"line 2: .* finite margin, got '1' and 'nan'"),
+        ("test/predictions.csv", HEADER + "p,s,1,x\n", r"line 2: could not convert string to float"),
+        ("test/predictions.csv", b"pair_id\xff", r"predictions.csv: 'utf-8' codec"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_its_line(tmp_path, name, text, message):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError, match=message) as error:
+        write_report(tmp_path)
+    assert str(path) in str(error.value)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"run: '.*nowhere' holds none of config.json, trials.jsonl"):
+        write_report(tmp_path / "nowhere")
+
+
+def test_the_command_prints_where_the_report_is(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    main(ReportConfig(tmp_path))
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    command = [sys.executable, "-m", "trainers.report", "--run", str(tmp_path / "nowhere")]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert refused.returncode == 2
+    assert "holds none of config.json" in refused.stderr
+
+
+def trials_of(name, values, losses=None):
+    losses = losses or [0.6 + i / 1000 for i in range(len(values))]
+    records = (trial(i, params={name: value}) for i, value in enumerate(values))
+    return [Trial(**record | {"valid_loss": loss}) for record, loss in zip(records, losses, strict=True)]
+
+
+def panel(name, values, losses=None):
+    return plots.hyper_parameters(trials_of(name, values, losses)).axes[0]
+
+
+def points(line):
+    return [tuple(point) for point in line.get_xydata().tolist()]
+
+
+def drawn(figure, monkeypatch):
+    """The box of every text that drawing the figure draws, in pixels, with the text."""
+    found = {}
+    draw = Text.draw
+
+    def record(self, renderer):
+        if self.get_visible() and self.get_text().strip():
+            found[self] = (self.get_window_extent(renderer), self)
+        draw(self, renderer)
+
+    monkeypatch.setattr(Text, "draw", record)
+    figure.draw_without_rendering()
+    return list(found.values())
+
+
+def sources_figure(**baselines):
+    document, _ = held_out(lambda name: f"{name} of a rather long name with $ in it")
+    accuracies = {name: metrics.Accuracy(**record) for name, record in document["by_source"].items()}
+    return plots.accuracy_by_source(metrics.Accuracy(**document["accuracy"]), accuracies, {**accuracies, **baselines})
+
+
+def reliability_figure(count):
+    bins = [metrics.ReliabilityBin(**record) for record in held_out()[0]["bins"]]
+    return plots.reliability_diagram(bins[:count])
+
+
+def curves_figure(trials, epochs, best_epoch):
+    rows = [Epoch(**e) for n in range(trials) for e in curve(n, epochs)]
+    return plots.learning_curves(rows, Trial(**trial(0, best_epoch=best_epoch)))
+
+
+TIE = metrics.Accuracy(0.5, 0.1, 0.9, 4, 2, 0, 7)
+FIGURES = {
+    "curves of 200": lambda: curves_figure(200, 12, 5),
+    "curves of 1": lambda: curves_figure(1, 1, 1),
+    "sources": sources_figure,
+    "sources and a baseline": lambda: sources_figure(**{"word " * 20: TIE._replace(value=0.99)}),
+    "one source": lambda: plots.accuracy_by_source(TIE, {}, {}),
+    "reliability": lambda: reliability_figure(10),
+    "one bin": lambda: reliability_figure(1),
+    "margins": lambda: plots.margin_histogram(np.array([3.0, -1, 0, 900, 1]), np.array([1.0, 1, 1, 0, 0.5])),
+    "no margins": lambda: plots.margin_histogram(np.zeros(3), np.ones(3)),
+    "parameters of 200": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(200)]),
+    "parameters of 2": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(2)]),
+    "long categories": lambda: plots.hyper_parameters(trials_of("n" * 60, [f"{i} {'word ' * 9}" for i in range(30)])),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_the_text_of_a_picture_is_whole_apart_and_names_the_axes(name, monkeypatch):
+    figure = FIGURES[name]()
+    boxes = drawn(figure, monkeypatch)
+    assert len(boxes) > 8
+    for box, text in boxes:
+        assert figure.bbox.x0 <= box.x0, text
+        assert figure.bbox.y0 <= box.y0, text
+        assert box.x1 <= figure.bbox.x1, text
+        assert box.y1 <= figure.bbox.y1, text
+    level = [(box, text) for box, text in boxes if text.get_rotation() in (0, 90)]
+    for (first, a), (second, b) in itertools.combinations(level, 2):
+        assert not first.overlaps(second), (a, b)
+    assert figure.get_supylabel() or all(axes.get_ylabel() for axes in figure.axes)
+    assert figure.axes[-1].get_xlabel()
+
+
+def test_the_loss_range_ignores_the_first_epochs_and_says_so():
+    epochs = [Epoch(**e) for n in range(5) for e in curve(n, 60)]
+    axes = plots.learning_curves(epochs, Trial(**trial(0))).axes[0]
+    low, high = axes.get_ylim()
+    assert max(e.valid_loss for e in epochs) > 5
+    assert high < 1
+    assert low < min(e.train_loss for e in epochs if e.trial == 0)
+    above = sum(e.valid_loss > high for e in epochs) + sum(e.train_loss > high for e in epochs if e.trial == 0)
+    assert axes.get_title(loc="left") == f"{above} of 360 points lie above the range or are not finite"
+
+
+def test_the_star_marks_the_best_epoch_of_the_best_trial():
+    epochs = [Epoch(**e) for n in range(3) for e in curve(n)]
+    axes = plots.learning_curves(epochs, Trial(**trial(1, best_epoch=7))).axes[0]
+    (star,) = (line for line in axes.lines if line.get_marker() == "*")
+    assert points(star) == [(7, next(e.valid_loss for e in epochs if (e.trial, e.epoch) == (1, 7)))]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([1e-4, 1e-2], "log"), ([1.0, 20], "linear"), ([0.0, 100], "linear"), ([-1, 50], "linear")]
+)
+def test_a_wide_range_of_positive_numbers_is_logarithmic(values, scale):
+    assert panel("rate", values).get_xscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        ([[8, 4], [16, 8]], ["16-8", "8-4"]),
+        ([True, False], ["false", "true"]),
+        (["auto", 3], ["3", "auto"]),
+        ([None, 1e400], ["Infinity", "null"]),
+        ([10**400, 1], None),
+        ([f"v{i:02}" for i in range(12)], [*(f"v{i:02}" for i in range(8)), "4 others"]),
+    ],
+)
+def test_other_values_are_categories(values, labels):
+    found = [label.get_text() for label in panel("setting", values).get_xticklabels()]
+    assert len(found) == 2 if labels is None else found == labels
+
+
+def test_a_trial_far_above_the_others_is_a_triangle():
+    axes = panel("rate", [1, 2, 3, 4, 5, 6], [0.5, 0.51, 0.52, 0.53, 0.54, 1e6])
+    (triangle,) = (line for line in axes.lines if line.get_marker() == "^")
+    assert points(triangle) == [(6, axes.get_ylim()[1])]
+    assert axes.get_ylim()[1] < 1
+
+
+def test_only_what_varied_among_the_ranked_is_compared():
+    trials = [Trial(**trial(0, params={"a": 1, "b": 1})), Trial(**trial(1, params={"a": 2, "b": 1}))]
+    trials.append(Trial(**failed(2))._replace(params={"a": 3, "b": 9}))
+    assert plots.varied(trials) == ["a"]
+    with pytest.raises(ValueError, match="expected a hyper-parameter of at least two values, got 1 ranked trials"):
+        plots.hyper_parameters(trials[:1])
+
+
+def test_the_best_is_the_earliest_of_least_loss():
+    trials = [Trial(**trial(n, valid_loss=loss)) for n, loss in enumerate([0.7, 0.5, 0.5, math.nan])]
+    assert plots.best_of(trials) is trials[1]
+    assert plots.best_of([Trial(**failed(0))]) is None
+
+
+def test_the_histogram_counts_every_decisive_pair_on_its_side():
+    margins = np.array([3.0, -1.0, 0.5, 0.0, 1e9, -0.2, 2.0])
+    targets = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 1.0])
+    figure = plots.margin_histogram(margins, targets)
+    bars = [bar for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
+    assert sum(bar.get_height() for bar in bars if bar.get_center()[0] > 0) == 4
+    assert sum(bar.get_height() for bar in bars if bar.get_center()[0] < 0) == 1
+    assert figure.axes[0].get_title(loc="left") == "1 beyond the ends are counted in the outer bars"
+    labels = figure.axes[0].get_legend_handles_labels()[1]
+    assert set(labels) == {"correct (4)", "incorrect (1)", "undecided, margin 0 (1)"}
+
+
+def test_intervals_of_the_reliability_diagram_are_wilsons():
+    b = metrics.ReliabilityBin(0.1, 0.9, 40, 0.5, 0.62, 0.75)
+    axes = plots.reliability_diagram([b]).axes[0]
+    low, high = metrics.wilson(30, 40)
+    assert [points(line) for line in axes.lines[:2]] == [[(0.62, low), (0.62, high)], [(0.62, 0.75)]]

@@ -1,0 +1,83 @@
+"""The `tunejury` command."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from tunejury_jax.console import command, make_console
+
+__all__ = ["main"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score audio files. A score has no unit and no zero: compare scores of one checkpoint, negative is normal."""
+
+    inputs: Annotated[tuple[Path, ...], tyro.conf.Positional]
+    """Audio files, and folders to search for them."""
+    checkpoint: Path
+    """Checkpoint folder."""
+    prompt: str = ""
+    """What the clips were made for; empty for none."""
+    jsonl: Path | None = None
+    """Also write one JSON row an input here."""
+
+    def run(self) -> int:
+        from rich.table import Table  # these here, so that --help does not wait for JAX and torch
+
+        from tunejury_jax.score_files import find_audio, score_files
+        from tunejury_jax.scorer import Scorer, accepted_audio
+
+        if not self.inputs:
+            raise ValueError("inputs: expected at least one file or folder")
+        files, passed_over = find_audio(self.inputs, accepted_audio())
+        scorer = Scorer.from_checkpoint(self.checkpoint)
+        table = Table("file", "reward", "error", title=f"{self.checkpoint}, prompt {self.prompt!r}")
+        failed = 0
+        with self.jsonl.open("w") if self.jsonl else nullcontext() as out:
+            for row in score_files(scorer, files, self.prompt):
+                failed += row.error is not None
+                table.add_row(row.id, "" if row.reward is None else f"{row.reward:+.4f}", row.error or "")
+                if out:
+                    out.write(json.dumps(row.to_json()) + "\n")
+                    out.flush()
+        make_console().print(table)
+        print(f"{len(files) - failed} scored, {failed} failed, {passed_over} other files in folders passed over")
+        return int(failed > 0)
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Show versions and backends, and what to do about missing parts."""
+
+    def run(self) -> int:
+        from rich.table import Table
+
+        from tunejury_jax.doctor import examine
+
+        table = Table("part", "state", "what to do")
+        for finding in examine():
+            table.add_row(*finding)
+        make_console().print(table)
+        return 0
+
+
+Command = Annotated[Score, tyro.conf.subcommand("score")] | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+
+
+def run(chosen: Command) -> int:
+    """Runs the chosen command; returns its exit status."""
+    return chosen.run()
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    command("tunejury", Annotated[Command, tyro.conf.OmitSubcommandPrefixes], run)  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    main()
