@@ -63,7 +63,7 @@ def _reduced(from_hz: int, to_hz: int) -> tuple[int, int]:
     common = math.gcd(from_hz, to_hz)
     old, new = from_hz // common, to_hz // common
     elements = new * (old + 2 * _margin(old, new))
-    if old != new and elements > MAX_KERNEL_ELEMENTS:
+    if elements > MAX_KERNEL_ELEMENTS:
         raise ValueError(
             f"from_hz, to_hz: {from_hz} -> {to_hz} have the common divisor {common} and would need a kernel of "
             f"{elements} elements, accepted are at most {MAX_KERNEL_ELEMENTS}"

@@ -12,13 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tunejury_jax.head import Variables
-from tunejury_jax.head_config import HeadConfig
-
 from trainers.config import TrainConfig
 from trainers.data import Dataset
 from trainers.executors import Executor, Program, for_backend
 from trainers.population import EpochMetrics, Hyper, Member, Pairs, init_member
+from tunejury_jax.head import Variables
+from tunejury_jax.head_config import HeadConfig
 
 __all__ = ["EpochRow", "Fit", "fit"]
 

@@ -7,7 +7,7 @@ member's old state.
 """
 
 from functools import partial
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ class Hyper(NamedTuple):
     key: PRNGKeyArray
 
     @classmethod
-    def of(cls, config: TrainConfig, columns: Bool[np.ndarray, " dim"]) -> Self:
+    def of(cls, config: TrainConfig, columns: Bool[np.ndarray, " dim"]) -> "Hyper":
         """The traced part of a configuration.
 
         Args:
@@ -110,9 +110,10 @@ def init_member(config: HeadConfig, hyper: Hyper) -> Member:
     """A fresh member; its weights are a function of its key."""
     variables = initialise(config, jax.random.fold_in(hyper.key, 0))
     params, batch_stats = variables["params"], variables["batch_stats"]
-    none, worst = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
-    best = Best(worst, none, *jax.tree.map(jnp.copy, (params, batch_stats)))
-    return Member(params, batch_stats, _optimizer(hyper).init(params), none, jnp.copy(none), best)
+    count = partial(jnp.zeros, (), jnp.int32)
+    # Copies, not aliases: a member is donated whole, and a buffer can be given away only once.
+    best = Best(jnp.full((), jnp.inf, float), count(), *jax.tree.map(jnp.copy, (params, batch_stats)))
+    return Member(params, batch_stats, _optimizer(hyper).init(params), count(), count(), best)
 
 
 def epoch(

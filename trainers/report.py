@@ -53,7 +53,8 @@ img { width: 100%; max-width: 40rem; background: #fff; border-radius: .5rem; }
 @media print {
   :root { --ink: #000; --soft: #333; --line: #bbb; --page: #fff; --card: #f4f4f4; }
   img, .fact, tr { break-inside: avoid; } h2 { break-after: avoid; } .wide { overflow: visible; }
-  table { font-size: .6rem; } td, td.long { white-space: normal; min-width: 0; } }
+  table { font-size: .6rem; } th, td { padding: .15rem .3rem; }
+  td { white-space: normal; overflow-wrap: normal; } td.long { min-width: 0; overflow-wrap: anywhere; } }
 """
 
 Record = TypeVar("Record", bound=tuple)

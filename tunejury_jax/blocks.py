@@ -7,7 +7,7 @@ checkpoint and is compared before anything is scored (spec.md section 1).
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -70,7 +70,7 @@ class Layout:
             raise ValueError(f"blocks: not in canonical order, got {list(self.names)}; build with Layout.of")
 
     @classmethod
-    def of(cls, blocks: Iterable[Block | str]) -> Self:
+    def of(cls, blocks: Iterable[Block | str]) -> "Layout":
         """Lays blocks, or names of published blocks, out in canonical order."""
         return cls(tuple(sorted((_published(b) if isinstance(b, str) else b for b in blocks), key=_position)))
 

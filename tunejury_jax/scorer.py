@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class Scorer:
             self.stack = self._checked(stack)
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str, stack: EncoderStack | None = None) -> Self:
+    def from_checkpoint(cls, folder: Path | str, stack: EncoderStack | None = None) -> "Scorer":
         """Loads a checkpoint folder; the encoders it names are loaded when audio is first scored."""
         return cls(Checkpoint.load(Path(folder)), stack)
 

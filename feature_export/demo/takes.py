@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from itertools import product
 
-from jaxtyping import Float
 import numpy as np
+from jaxtyping import Float
 
 from feature_export.demo.config import DemoConfig
 from feature_export.demo.damage import LADDERS, RUNGS, Kind, damage

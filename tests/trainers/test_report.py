@@ -21,7 +21,7 @@ from trainers.report import ReportConfig, main, write_report
 from tunejury_jax import metrics
 
 SOURCES = {"AIME": 156, "MusicPrefs": 25, "SongEval": 25, "MusicArena": 8}
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac & \ud800 \x07 日本'
+HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{$ & \ud800 \x07 日本'
 VOID = {"meta", "img"}
 TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "div", "b", "span", "p", "img"}
 TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
@@ -65,7 +65,7 @@ def write_lines(path, records):
 
 def trial(number, **fields):
     rate, dropout, widths = 10 ** (-4 + number % 7 / 3), 0.1 + number % 5 / 10, [64 + number % 3, 8]
-    record = {"trial": number, "state": "complete", "valid_loss": 0.6 + ((number * 7) % 40) / 400}
+    record = {"trial": number, "state": "complete", "valid_loss": 0.6 + ((number * 7) % 20) / 400}
     record["params"] = {"learning_rate": rate, "dropout": dropout, "widths": widths}
     return record | {"valid_accuracy": 0.7, "best_epoch": 5, "epochs": 12, "seconds": 3.25, "error": None} | fields
 
@@ -108,7 +108,7 @@ def held_out(rename=lambda name: name):
 
 def fill(run, trials, epochs=(), test=None, config=None):
     run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": {"seed": 42, "space": {}}}))
+    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": {"seed": 42, "space": {}, "data": {"pool": ["a", 1]}}}))
     write_lines(run / "trials.jsonl", trials)
     write_lines(run / "epochs.jsonl", epochs)
     if test:
@@ -143,7 +143,7 @@ def hostile(tmp_path_factory):
     params = {HOSTILE: HOSTILE, "listed": [HOSTILE], "n": 1}
     trials = [trial(0, params=params), trial(1, params={**params, HOSTILE: "other", "n": 2}), failed(2, HOSTILE)]
     config = {"store": HOSTILE, HOSTILE: {"deep": HOSTILE}}
-    run = tmp_path_factory.mktemp("runs") / "<script>alert(3)<" / "script>"
+    run = tmp_path_factory.mktemp("runs") / "<script>alert(3)<b>"
     return report(fill(run, trials, curve(0), held_out(rename), config))
 
 
@@ -195,7 +195,7 @@ def test_failed_and_diverged_trials_are_counted_with_their_errors(page):
     assert "4 ended without a result." in page.text
     assert ["37", "failed", "the loss is not finite"] in page.rows
     assert ["39", "complete", "no finite validation loss"] in page.rows
-    assert "37 complete, 3 failed" in page.text
+    assert "40 trials37 complete, 3 failed" in page.text
     assert "36 trials with a result, 4 without" in page.text
 
 
@@ -209,7 +209,7 @@ def test_sources_baselines_and_skipped_pairs_are_tabled(page, sweep):
 
 
 def test_the_configuration_is_flat_and_complete(page):
-    for row in (["store", "/data/store"], ["asked.seed", "42"], ["asked.space", "{}"]):
+    for row in (["store", "/data/store"], ["asked.seed", "42"], ["asked.space", "{}"], ["asked.data.pool", '["a", 1]']):
         assert row in page.rows
 
 
@@ -243,6 +243,7 @@ def test_missing_files_are_said(tmp_path):
 
 def test_hostile_text_is_shown_and_never_obeyed(hostile):
     assert hostile.tags <= TAGS
+    assert hostile.text.count("Run <script>alert(3)<b>") == 2
     assert not [name for name, _ in hostile.attributes if name.startswith("on")]
     assert all(image["src"].startswith("data:image/png;base64,") for image in hostile.images)
     shown = HOSTILE.replace("\ud800", "?")
@@ -343,7 +344,7 @@ def drawn(figure, monkeypatch):
 
 
 def sources_figure(**baselines):
-    document, _ = held_out(lambda name: f"{name} of a rather long name with $ in it")
+    document, _ = held_out(lambda name: f"{name} of a rather long name with $_$ in it")
     accuracies = {name: metrics.Accuracy(**record) for name, record in document["by_source"].items()}
     return plots.accuracy_by_source(metrics.Accuracy(**document["accuracy"]), accuracies, {**accuracies, **baselines})
 
@@ -371,6 +372,7 @@ FIGURES = {
     "no margins": lambda: plots.margin_histogram(np.zeros(3), np.ones(3)),
     "parameters of 200": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(200)]),
     "parameters of 2": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(2)]),
+    "parameters over a decade and more": lambda: plots.hyper_parameters(trials_of("r", [0.03, 0.1, 0.2, 0.4, 0.7])),
     "long categories": lambda: plots.hyper_parameters(trials_of("n" * 60, [f"{i} {'word ' * 9}" for i in range(30)])),
 }
 
@@ -423,6 +425,7 @@ def test_a_wide_range_of_positive_numbers_is_logarithmic(values, scale):
         ([[8, 4], [16, 8]], ["16-8", "8-4"]),
         ([True, False], ["false", "true"]),
         (["auto", 3], ["3", "auto"]),
+        (["x" * 40, "y"], ["x" * 9 + "…" + "x" * 8, "y"]),
         ([None, 1e400], ["Infinity", "null"]),
         ([10**400, 1], None),
         ([f"v{i:02}" for i in range(12)], [*(f"v{i:02}" for i in range(8)), "4 others"]),
@@ -455,15 +458,15 @@ def test_the_best_is_the_earliest_of_least_loss():
 
 
 def test_the_histogram_counts_every_decisive_pair_on_its_side():
-    margins = np.array([3.0, -1.0, 0.5, 0.0, 1e9, -0.2, 2.0])
-    targets = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 1.0])
+    margins = np.array([3.0, -1.0, 0.5, 0.0, 1e9, -0.2, 2.0, -4.0])
+    targets = np.array([1.0, 0.0, 0.0, 1.0, 1.0, 0.5, 1.0, 0.0])
     figure = plots.margin_histogram(margins, targets)
     bars = [bar for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
-    assert sum(bar.get_height() for bar in bars if bar.get_center()[0] > 0) == 4
+    assert sum(bar.get_height() for bar in bars if bar.get_center()[0] > 0) == 5
     assert sum(bar.get_height() for bar in bars if bar.get_center()[0] < 0) == 1
     assert figure.axes[0].get_title(loc="left") == "1 beyond the ends are counted in the outer bars"
     labels = figure.axes[0].get_legend_handles_labels()[1]
-    assert set(labels) == {"correct (4)", "incorrect (1)", "undecided, margin 0 (1)"}
+    assert set(labels) == {"correct (5)", "incorrect (1)", "undecided, margin 0 (1)"}
 
 
 def test_intervals_of_the_reliability_diagram_are_wilsons():

@@ -7,7 +7,7 @@ is an error, and a row that is not finite must be one that is recorded as failed
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorstore as ts
@@ -53,7 +53,7 @@ class FeatureStore:
         self.location, self.root, self.plan = location, root, plan
 
     @classmethod
-    def open(cls, location: str) -> Self:
+    def open(cls, location: str) -> "FeatureStore":
         """Opens a planned store, finished or not.
 
         Raises:
@@ -66,7 +66,7 @@ class FeatureStore:
         return cls(location, root, Plan.from_json(document))
 
     @classmethod
-    def open_sealed(cls, location: str) -> Self:
+    def open_sealed(cls, location: str) -> "FeatureStore":
         """Opens a finished store, for training.
 
         Raises:

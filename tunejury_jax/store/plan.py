@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +81,7 @@ class EncoderSpec:
         }
 
     @classmethod
-    def from_json(cls, name: str, document: Mapping[str, Any]) -> Self:
+    def from_json(cls, name: str, document: Mapping[str, Any]) -> "EncoderSpec":
         spec = cls(Block(name, document["dim"], document["table"]), document["provenance"], document["dtype"])
         if spec.fingerprint != document["fingerprint"]:
             raise StoreError(f"encoders.{name}.provenance: was edited, it has not {document['fingerprint']!r}")
@@ -139,7 +139,7 @@ class Plan:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> Self:
+    def from_json(cls, document: Mapping[str, Any]) -> "Plan":
         """Checks a `store.json` and makes a plan of it.
 
         Raises:
@@ -155,7 +155,7 @@ class Plan:
             raise StoreError(f"store.json: a field is missing or of the wrong kind: {error!r}") from error
 
     @classmethod
-    def _parse(cls, document: Mapping[str, Any]) -> Self:
+    def _parse(cls, document: Mapping[str, Any]) -> "Plan":
         codes = document["codes"]
         if (codes["label"], codes["split"]) != (list(LABELS), list(SPLITS)):
             raise StoreError(f"store.json: codes are {codes}, expected label {LABELS} and split {SPLITS}")

@@ -9,7 +9,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -57,7 +57,7 @@ class Tables:
     pairs: tuple[Pair, ...]
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> Self:
+    def of(cls, pairs: Sequence[Pair]) -> "Tables":
         """Numbers the distinct clips and non-blank prompts of some pairs."""
         clips = {clip.key: clip for pair in pairs for clip in (pair.clip_a, pair.clip_b)}
         prompts = {pair.prompt for pair in pairs if pair.prompt.strip()}
