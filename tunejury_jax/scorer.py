@@ -32,7 +32,7 @@ class EncoderStack(Protocol):
         """Block name -> everything that makes its numbers."""
         ...
 
-    def features(self, audio: Any, sample_rate_hz: int | None, prompt: str) -> Mapping[str, Float[np.ndarray, " _"]]:
+    def embed(self, audio: Any, sample_rate_hz: int | None, prompt: str) -> Mapping[str, Float[np.ndarray, " _"]]:
         """Block name -> embedding of one clip and its prompt."""
         ...
 
@@ -91,8 +91,8 @@ class Scorer:
         Raises:
             ValueError: The audio cannot be read or is not usable; says why.
         """
-        features = self.stack.features(audio, sample_rate_hz, prompt)
-        rows = {name: value[None] for name, value in features.items()}
+        blocks = self.stack.embed(audio, sample_rate_hz, prompt)
+        rows = {name: value[None] for name, value in blocks.items()}
         return float(self.score_features(self.checkpoint.layout.join(rows))[0])
 
     def _checked(self, stack: EncoderStack) -> EncoderStack:
