@@ -30,7 +30,7 @@ __all__ += ["margin_histogram", "png", "reliability_diagram", "varied"]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#808080"
 BASELINE_LINES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
-WIDTH_IN, DPI = 5.6, 180
+WIDTH_IN, DPI = 5.0, 200
 STAR: dict[str, Any] = {"color": ORANGE, "markersize": 14, "markeredgecolor": "white"}
 MAX_CATEGORIES = 8
 NO_OPINION = math.log(2)
@@ -139,7 +139,7 @@ def margin_histogram(margins: Float[np.ndarray, " pairs"], targets: Float[np.nda
     figure = _figure(3.8)
     axes = figure.subplots()
     towards = ((2 * targets - 1) * margins)[targets != 0.5]
-    limit = _window(np.abs(towards), reach=3)[1] or 1.0
+    limit = _window(np.abs(towards), reach=3.0)[1] or 1.0
     edges = np.linspace(-limit, limit, 41).tolist()
     right, wrong, undecided = towards[towards > 0], towards[towards < 0], int((towards == 0).sum())
     axes.hist(np.clip(right, 0, limit), edges, color=BLUE, label=f"correct ({len(right)})")
@@ -270,7 +270,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
-def _number_axis(axes: Axes, values: Sequence[float]) -> Values:
+def _number_axis(axes: Axes, values: Sequence[float | int]) -> Values:
     x = np.array(values, float)
     axes.tick_params("x", labelsize=8.5)
     axes.xaxis.set_major_locator(MaxNLocator(4))

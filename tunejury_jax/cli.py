@@ -27,8 +27,11 @@ class Score:
     """Also write one JSON row an input here."""
 
     def run(self) -> int:
-        from rich.table import Table  # these here, so that --help does not wait for JAX and torch
+        # These here, so that --help does not wait for JAX and torch.
+        from rich.markup import escape
+        from rich.table import Table
 
+        from tunejury_jax.progress import progress
         from tunejury_jax.score_files import find_audio, score_files
         from tunejury_jax.scorer import Scorer, accepted_audio
 
@@ -36,12 +39,15 @@ class Score:
             raise ValueError("inputs: expected at least one file or folder")
         files, passed_over = find_audio(self.inputs, accepted_audio())
         scorer = Scorer.from_checkpoint(self.checkpoint)
-        table = Table("file", "reward", "error", title=f"{self.checkpoint}, prompt {self.prompt!r}")
+        table = Table("file", "reward", "error", title=escape(f"{self.checkpoint}, prompt {self.prompt!r}"))
         failed = 0
-        with self.jsonl.open("w") if self.jsonl else nullcontext() as out:
+        rows_out = self.jsonl.open("w", encoding="utf-8") if self.jsonl else nullcontext()
+        with rows_out as out, progress("score", len(files), "files") as advance:
             for row in score_files(scorer, files, self.prompt):
                 failed += row.error is not None
-                table.add_row(row.id, "" if row.reward is None else f"{row.reward:+.4f}", row.error or "")
+                reward = "" if row.reward is None else f"{row.reward:+.4f}"
+                table.add_row(escape(row.id), reward, escape(row.error or ""))
+                advance(1)
                 if out:
                     out.write(json.dumps(row.to_json()) + "\n")
                     out.flush()

@@ -108,7 +108,8 @@ def held_out(rename=lambda name: name):
 
 def fill(run, trials, epochs=(), test=None, config=None):
     run.mkdir(parents=True, exist_ok=True)
-    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": {"seed": 42, "space": {}, "data": {"pool": ["a", 1]}}}))
+    asked = {"seed": 42, "space": {}, "data": {"pool": ["a", 1]}}
+    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": asked}))
     write_lines(run / "trials.jsonl", trials)
     write_lines(run / "epochs.jsonl", epochs)
     if test:
