@@ -112,7 +112,7 @@ def accuracy_by_source(total: Accuracy, by_source: Mapping[str, Accuracy], basel
     axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    axes.set(xlabel="accuracy (% of decisive pairs), 95% interval", ylabel="source")
+    axes.set(xlabel="accuracy (%) with 95% interval", ylabel="source")
     return _finish(figure, axes)
 
 

@@ -8,7 +8,7 @@ from tunejury_jax.pairs import Split
 __all__ = ["DemoConfig"]
 
 HELD_OUT: dict[Split, float] = {"valid": 0.12, "test": 0.18}
-MIN_HELD_OUT = 3
+MIN_HELD_OUT = 4
 
 
 @dataclass(frozen=True)

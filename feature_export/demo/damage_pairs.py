@@ -77,4 +77,4 @@ def _prompt(config: DemoConfig, a: Take, b: Take, rng: np.random.Generator) -> s
     if a.song != b.song and rng.random() < 0.5:
         return ""
     song = (a, b)[rng.integers(2)].song
-    return describe(draw_song(config.seed, song), wording=int(rng.integers(3)))
+    return describe(draw_song(config.seed, song), wording=int(rng.integers(2)))

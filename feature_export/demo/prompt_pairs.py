@@ -1,6 +1,6 @@
 """Comparisons of fit to a prompt: of two clean songs the one that the prompt describes wins.
 
-The songs differ in at least two of the attributes that a description names. Every two songs are compared twice, once
+The songs differ in at least three of the four attributes that a description names. Every two songs are compared twice, once
 with the description of each: a head that reads only sound, or only text, is right half of the time.
 """
 
@@ -19,7 +19,7 @@ from tunejury_jax.pairs import Pair, Split
 __all__ = ["SOURCE", "prompt_pairs"]
 
 SOURCE = "demo-prompt"
-LEAST_DIFFERENCES = 2
+LEAST_DIFFERENCES = 3
 
 
 def prompt_pairs(config: DemoConfig, split: Split) -> list[Pair]:
@@ -51,7 +51,7 @@ def _pair(id: str, split: Split, config: DemoConfig, described: Song, other: Son
         audio_b=b.path,
         label="a",
         question="prompt",
-        prompt=describe(described, wording=int(rng.integers(3))),
+        prompt=describe(described, wording=int(rng.integers(2))),
         system_a=a.system,
         system_b=b.system,
         split=split,

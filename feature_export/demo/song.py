@@ -97,19 +97,15 @@ def _motif(rng: np.random.Generator) -> tuple[int | None, ...]:
 
 
 def describe(song: Song, wording: int = 0) -> str:
-    """Says in words what the song is like.
+    """Says in words what the song is like: its audible attributes, and nothing else.
 
     >>> describe(draw_song(seed=0, index=0))
-    ''
+    'slow music without drums and a bright high lead'
 
     Args:
         wording: Which of the ways to say it; any integer, taken modulo their number.
     """
     drums = "with drums" if song.drums != "none" else "without drums"
     lead = f"{song.lead} {song.register} lead"
-    wordings = (
-        f"{song.pace} {song.mode}-key music {drums} and a {lead}",
-        f"a {lead}, {song.pace} and in a {song.mode} key, {drums}",
-        f"{song.pace} music {drums}, {song.mode} key, {lead}",
-    )
+    wordings = (f"{song.pace} music {drums} and a {lead}", f"a {lead}, {song.pace} music {drums}")
     return wordings[wording % len(wordings)]
