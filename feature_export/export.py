@@ -6,6 +6,7 @@ row and never stops the job; a job that was killed goes on with the blocks that 
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,8 @@ from tunejury_jax.store import EncoderSpec, FeatureStore, StoreError, difference
 __all__ = ["Encoded", "Encoding", "changed_audio", "file_sha256", "plan"]
 
 MAX_BLOCK_ROWS, MIN_BLOCK_ROWS, TARGET_BLOCKS = 1024, 16, 64
+Embedded = Mapping[str, Float[np.ndarray, " _"]]
+
 PACKAGES = ("tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore")
 
 
@@ -59,17 +62,21 @@ class Encoding:
         stack: The encoders it was planned for.
         audio_root: Folder that the clips' paths are relative to.
         shard: Worker `i` of `n` takes every n-th block.
+        threads: Rows embedded at a time; a row depends on no other, so the store does not depend on this.
 
     Raises:
         StoreError: The store was planned for other encoders; says what differs.
         ValueError: The audio root is not a folder, or the shard is not one.
     """
 
-    def __init__(self, store: FeatureStore, stack: Stack, audio_root: Path, shard: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self, store: FeatureStore, stack: Stack, audio_root: Path, shard: tuple[int, int] = (0, 1), threads: int = 1
+    ) -> None:
         _require_planned_for(store, stack)
         if not audio_root.is_dir():
             raise ValueError(f"audio_root: {str(audio_root)!r} is not a folder")
         self._store, self._stack, self._audio_root = store, stack, audio_root
+        self._pool = ThreadPoolExecutor(threads)
         self._clips, self._prompts = store.clips(), store.prompts()
         self._blocks: list[tuple[Table, int]] = [(t, block) for t in TABLES for block in self._pending(t, shard)]
 
@@ -98,19 +105,26 @@ class Encoding:
         encoders = self._store.plan.encoders
         values = {n: np.full((high - low, encoders[n].block.dim), np.nan, np.float32) for n in self._names(table)}
         failed: dict[int, str] = {}
-        for row in range(low, high):
-            try:
-                for name, value in self._embed(table, row).items():
+        embedded = self._pool.map(lambda row: self._embed_or_reason(table, row), range(low, high))
+        for row, result in zip(range(low, high), embedded, strict=True):
+            if isinstance(result, str):
+                failed[row] = result
+            else:
+                for name, value in result.items():
                     values[name][row - low] = value
-            except (ValueError, RuntimeError) as error:
-                failed[row] = str(error)
             on_rows(1)
         for name, rows in values.items():
             facts = {"audio_sha256": self._digests(low, high)} if name == SIGNAL.name else None
             write_block(self._store, name, block, rows, failed, facts)
         return failed
 
-    def _embed(self, table: Table, row: int) -> Mapping[str, Float[np.ndarray, " _"]]:
+    def _embed_or_reason(self, table: Table, row: int) -> Embedded | str:
+        try:
+            return self._embed(table, row)
+        except (ValueError, RuntimeError) as error:
+            return str(error) or type(error).__name__
+
+    def _embed(self, table: Table, row: int) -> Embedded:
         if table == "prompt":
             return self._stack.embed_prompt(self._prompts[row])
         clip = self._clips[row]

@@ -32,7 +32,7 @@ BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", 
 BASELINE_LINES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
 WIDTH_IN, DPI = 5.0, 200
 STAR: dict[str, Any] = {"color": ORANGE, "markersize": 14, "markeredgecolor": "white"}
-MAX_CATEGORIES = 8
+MAX_CATEGORIES = 6
 NO_OPINION = math.log(2)
 
 Values = Float[np.ndarray, " values"]
@@ -287,7 +287,7 @@ def _category_axis(axes: Axes, values: Sequence[Any]) -> Values:
     common = sorted(name for name, _ in Counter(names).most_common(MAX_CATEGORIES))
     rest = len(set(names)) - len(common)
     labels = [_plain(name, 18) for name in common] + [f"{rest} others"] * bool(rest)
-    axes.set_xticks(range(len(labels)), labels, rotation=30, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_xlim(-0.5, len(labels) - 0.5)
     return np.array([common.index(name) if name in common else len(common) for name in names], float)
 

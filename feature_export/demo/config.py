@@ -26,7 +26,8 @@ class DemoConfig:
         flip_rate: Probability that the listener names the wrong clip of a pair that has a better one.
         tie_rate: Share of quality comparisons between two clips of equal rung.
         both_bad_rate: Share of quality comparisons between two clips of the worst rung.
-        seed: Another seed is another data set.
+        seed: Another seed is another data set. With the default, the louder clip wins half of the time in every split, within
+            a few per cent; volumes are drawn for each clip, so elsewhere the test split may stray further, up to .1.
     """
 
     songs: int = 170
@@ -37,7 +38,7 @@ class DemoConfig:
     flip_rate: float = 0.06
     tie_rate: float = 0.05
     both_bad_rate: float = 0.02
-    seed: int = 0
+    seed: int = 7
 
     def __post_init__(self) -> None:
         _within("songs", self.songs, 4 * MIN_HELD_OUT, 9_999)
