@@ -12,7 +12,7 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -23,10 +23,18 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter
 from scipy.special import expit
 
+from trainers.run_reader import Epoch, Trial, best_of
 from tunejury_jax.metrics import Accuracy, ReliabilityBin, wilson
 
-__all__ = ["Epoch", "Trial", "accuracy_by_source", "best_of", "hyper_parameters", "learning_curves"]
-__all__ += ["margin_histogram", "png", "reliability_diagram", "varied"]
+__all__ = [
+    "accuracy_by_source",
+    "hyper_parameters",
+    "learning_curves",
+    "margin_histogram",
+    "png",
+    "reliability_diagram",
+    "varied",
+]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#808080"
 BASELINE_LINES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
@@ -36,40 +44,6 @@ MAX_CATEGORIES = 6
 NO_OPINION = math.log(2)
 
 Values = Float[np.ndarray, " values"]
-
-
-class Trial(NamedTuple):
-    """One setting that was trained, as a line of `trials.jsonl` has it."""
-
-    trial: int
-    state: str
-    params: dict[str, Any]
-    valid_loss: float | None
-    valid_accuracy: float | None
-    best_epoch: int | None
-    epochs: int | None
-    seconds: float | None
-    error: str | None
-
-    @property
-    def ranked(self) -> bool:
-        """Whether it finished with a finite validation loss, and so takes part in the comparison."""
-        return self.state == "complete" and self.valid_loss is not None and math.isfinite(self.valid_loss)
-
-
-class Epoch(NamedTuple):
-    """One epoch of one trial, as a line of `epochs.jsonl` has it; losses in nats per pair."""
-
-    trial: int
-    epoch: int
-    train_loss: float
-    valid_loss: float
-    valid_accuracy: float | None
-
-
-def best_of(trials: Sequence[Trial]) -> Trial | None:
-    """The ranked trial of least validation loss, the earliest of equals; None where no trial is ranked."""
-    return min((t for t in trials if t.ranked), key=lambda t: (t.valid_loss, t.trial), default=None)
 
 
 def learning_curves(epochs: Sequence[Epoch], best: Trial | None) -> Figure:

@@ -26,8 +26,8 @@ class DemoConfig:
         flip_rate: Probability that the listener names the wrong clip of a pair that has a better one.
         tie_rate: Share of quality comparisons between two clips of equal rung.
         both_bad_rate: Share of quality comparisons between two clips of the worst rung.
-        seed: Another seed is another data set. With the default, the louder clip wins half of the time in every split, within
-            a few per cent; volumes are drawn for each clip, so elsewhere the test split may stray further, up to .1.
+        seed: Another seed is another data set. With the default the louder clip wins about half of the time in every
+            split; a split has few clips and each its own volume, so with others it may stray from that by .1.
     """
 
     songs: int = 170
@@ -58,6 +58,6 @@ class DemoConfig:
         return {"train": range(train), "valid": range(train, train + valid), "test": range(train + valid, self.songs)}
 
 
-def _within(field: str, value: float, low: float, high: float) -> None:
+def _within(field: str, value: int | float, low: int | float, high: int | float) -> None:
     if not low <= value <= high:
         raise ValueError(f"{field}: expected {low} to {high}, got {value!r}")

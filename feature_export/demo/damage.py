@@ -73,7 +73,7 @@ def _detune(samples: Samples, depth: float, rng: np.random.Generator) -> Samples
     pulse = 2 * np.pi * rng.uniform(*WOW_HZ) / SAMPLE_RATE_HZ
     frame = np.arange(len(samples))
     drift = depth / pulse * np.sin(pulse * frame + rng.uniform(0, 2 * np.pi))
-    return ndimage.map_coordinates(samples, [frame + drift], order=3, mode="nearest")
+    return np.asarray(ndimage.map_coordinates(samples, [frame + drift], order=3, mode="nearest"))
 
 
 def _dropout(samples: Samples, share: float, rng: np.random.Generator) -> Samples:
@@ -85,7 +85,7 @@ def _dropout(samples: Samples, share: float, rng: np.random.Generator) -> Sample
 
 
 def _lowpass(samples: Samples, cutoff_hz: float, rng: np.random.Generator) -> Samples:
-    return signal.sosfilt(signal.butter(8, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), samples)
+    return np.asarray(signal.sosfilt(signal.butter(8, cutoff_hz, fs=SAMPLE_RATE_HZ, output="sos"), samples))
 
 
 def _rms(samples: Samples) -> float:

@@ -50,10 +50,10 @@ def _sample(every: Chosen, where: Bool[np.ndarray, " pairs"], count: int, rng: n
     return rng.permutation(every[where])[:count]
 
 
-def _pair(id: str, split: Split, config: DemoConfig, pair: tuple[Take, Take], rng: np.random.Generator) -> Pair:
+def _pair(name: str, split: Split, config: DemoConfig, pair: tuple[Take, Take], rng: np.random.Generator) -> Pair:
     a, b = pair
     return Pair(
-        id=id,
+        id=name,
         source=SOURCE,
         audio_a=a.path,
         audio_b=b.path,

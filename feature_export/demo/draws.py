@@ -16,10 +16,8 @@ class Use(IntEnum):
 
     SONG = 0
     TAKES = 1
-    DAMAGE = 2
-    GAIN = 3
-    DAMAGE_PAIRS = 4
-    PROMPT_PAIRS = 5
+    DAMAGE_PAIRS = 2
+    PROMPT_PAIRS = 3
 
 
 def stream(seed: int, index: int, use: Use) -> np.random.Generator:

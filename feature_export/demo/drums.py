@@ -34,7 +34,8 @@ def _kick() -> Float[np.ndarray, " hit"]:
 
 def _snare() -> Float[np.ndarray, " hit"]:
     seconds = _seconds(0.3)
-    return 0.5 * _noise(len(seconds)) * np.exp(-seconds / 0.06) + 0.4 * np.sin(2 * np.pi * 185 * seconds) * np.exp(-seconds / 0.04)
+    skin = np.sin(2 * np.pi * 185 * seconds) * np.exp(-seconds / 0.04)
+    return 0.5 * _noise(len(seconds)) * np.exp(-seconds / 0.06) + 0.4 * skin
 
 
 def _hat() -> Float[np.ndarray, " hit"]:

@@ -4,6 +4,8 @@ Time runs on a grid of eighth notes. Chords change about every 1.6 s at any pace
 the progression.
 """
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import NamedTuple
 
 import numpy as np
@@ -39,22 +41,23 @@ class Line(NamedTuple):
 
 def lead_line(song: Song, duration_s: float) -> Line:
     """The motif, carried from chord to chord."""
-    slots = np.array([s for s in range(_slots(song, duration_s)) if song.melody[s % len(song.melody)] is not None])
-    steps = [_root(song, s) + (song.melody[s % len(song.melody)] or 0) for s in slots]
-    return Line(slots * _eighth_s(song), np.array([[_pitch(song, step, LEAD_BASE[song.register]) for step in steps]], float))
+    base = LEAD_BASE[song.register]
+    motif = zip(range(_slots(song, duration_s)), cycle(song.melody), strict=False)
+    notes = {slot: _pitch(song, _root(song, slot) + step, base) for slot, step in motif if step is not None}
+    return _line(song, list(notes), [list(notes.values())])
 
 
 def chord_line(song: Song, duration_s: float) -> Line:
     """Three voices in close position, struck at each change of chord, by a strumming hand on every beat."""
-    slots = np.arange(0, _slots(song, duration_s), 2 if song.backing == "strum" else _slots_per_chord(song))
-    voices = [[_pitch(song, _root(song, s) + above, CHORD_BASE) for s in slots] for above in (0, 2, 4)]
-    return Line(slots * _eighth_s(song), np.array(voices, float))
+    slots = range(0, _slots(song, duration_s), 2 if song.backing == "strum" else _slots_per_chord(song))
+    roots = [_root(song, slot) for slot in slots]
+    return _line(song, slots, [[_pitch(song, root + above, CHORD_BASE) for root in roots] for above in (0, 2, 4)])
 
 
 def bass_line(song: Song, duration_s: float) -> Line:
     """The chord's root on every beat."""
-    slots = np.arange(0, _slots(song, duration_s), 2)
-    return Line(slots * _eighth_s(song), np.array([[_pitch(song, _root(song, s), BASS_BASE) for s in slots]], float))
+    slots = range(0, _slots(song, duration_s), 2)
+    return _line(song, slots, [[_pitch(song, _root(song, s), BASS_BASE) for s in slots]])
 
 
 def drum_onsets(song: Song, duration_s: float) -> dict[str, Float[np.ndarray, " hits"]]:
@@ -62,6 +65,10 @@ def drum_onsets(song: Song, duration_s: float) -> dict[str, Float[np.ndarray, " 
     slots = np.arange(_slots(song, duration_s))
     pattern = DRUM_PATTERNS[song.drums]
     return {drum: slots[np.isin(slots % 8, hits)] * _eighth_s(song) for drum, hits in pattern.items()}
+
+
+def _line(song: Song, slots: Sequence[int], voices: list[list[int]]) -> Line:
+    return Line(np.array(slots) * _eighth_s(song), np.array(voices, float))
 
 
 def _eighth_s(song: Song) -> float:

@@ -1,7 +1,7 @@
 """Comparisons of fit to a prompt: of two clean songs the one that the prompt describes wins.
 
-The songs differ in at least three of the four attributes that a description names. Every two songs are compared twice, once
-with the description of each: a head that reads only sound, or only text, is right half of the time.
+The songs differ in at least three of the four attributes that a description names. Every two songs are compared
+twice, once with the description of each: a head that reads only sound, or only text, is right half of the time.
 """
 
 from collections.abc import Iterable
@@ -42,10 +42,10 @@ def _unlike(songs: Iterable[Song]) -> Int[np.ndarray, "pairs 2"]:
     return np.argwhere(np.triu(differences >= LEAST_DIFFERENCES))
 
 
-def _pair(id: str, split: Split, config: DemoConfig, described: Song, other: Song, rng: np.random.Generator) -> Pair:
+def _pair(name: str, split: Split, config: DemoConfig, described: Song, other: Song, rng: np.random.Generator) -> Pair:
     a, b = (draw_takes(config, song.index)[0] for song in (described, other))
     return Pair(
-        id=id,
+        id=name,
         source=SOURCE,
         audio_a=a.path,
         audio_b=b.path,

@@ -48,11 +48,13 @@ class Take:
 def draw_takes(config: DemoConfig, song: int) -> list[Take]:
     """The takes of a song: the clean one first, then as many different damaged ones as are asked for."""
     rng = stream(config.seed, song, Use.TAKES)
-    chosen = rng.choice(len(_DAMAGES), config.damaged_per_song, replace=False)
+    chosen = [_DAMAGES[i] for i in rng.choice(len(_DAMAGES), config.damaged_per_song, replace=False)]
     clean_db, *gains_db = rng.uniform(*GAIN_DB, 1 + len(chosen)).tolist()
     seed = int(rng.integers(2**32))
-    damaged = [Take(song, db, *_DAMAGES[i], seed) for i, db in zip(chosen, gains_db, strict=True)]
-    return [Take(song, clean_db), *damaged]
+    return [
+        Take(song, clean_db),
+        *(Take(song, db, kind, rung, seed) for (kind, rung), db in zip(chosen, gains_db, strict=True)),
+    ]
 
 
 def play(take: Take, clean: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from feature_export.demo.notes import Line
 
@@ -47,8 +47,8 @@ TIMBRES: dict[str, Timbre] = {
     "bright": Timbre(_falling(24, 0.7), attack_s=0.006, release_s=0.02),
     "soft": Timbre(_falling(4, 2.5), attack_s=0.06, release_s=0.06),
     "plucked": Timbre(_falling(16, 0.9), attack_s=0.002, release_s=0.01, decay_s=0.16),
-    "pad": Timbre(_falling(6, 1.6), attack_s=0.25, release_s=0.2, spread_cents=14),
-    "organ": Timbre((1, 0.7, 0.4, 0.5, 0, 0.25, 0, 0.3), attack_s=0.02, release_s=0.03),
+    "pad": Timbre(_falling(6, 1.6), attack_s=0.25, release_s=0.2, spread_cents=14.0),
+    "organ": Timbre((1.0, 0.7, 0.4, 0.5, 0.0, 0.25, 0.0, 0.3), attack_s=0.02, release_s=0.03),
     "strum": Timbre(_falling(10, 1.2), attack_s=0.004, release_s=0.02, decay_s=0.4),
     "bass": Timbre(_falling(6, 1.5), attack_s=0.01, release_s=0.04, decay_s=0.7),
 }
@@ -68,7 +68,7 @@ def sing(line: Line, timbre: Timbre, frames: int) -> Float[np.ndarray, " frames"
     since_s = (np.arange(frames) - np.repeat(starts, lengths)) / SAMPLE_RATE_HZ
     until_s = np.repeat(lengths / SAMPLE_RATE_HZ, lengths) - since_s
     hertz = 440.0 * 2.0 ** ((_copies(line.pitches, timbre.spread_cents) - 69) / 12)
-    wave = _wave(np.repeat(hertz / SAMPLE_RATE_HZ, lengths, axis=1), timbre, hertz.max(), since_s)
+    wave = _wave(timbre, hertz, lengths, since_s)
     return wave * np.minimum(since_s / timbre.attack_s, 1) * np.minimum(until_s / timbre.release_s, 1)
 
 
@@ -77,11 +77,15 @@ def _copies(pitches: Float[np.ndarray, "voices notes"], spread_cents: float) -> 
 
 
 def _wave(
-    periods: Float[np.ndarray, "voices frames"], timbre: Timbre, highest_hz: float, since_s: Float[np.ndarray, " frames"]
+    timbre: Timbre,
+    hertz: Float[np.ndarray, "voices notes"],
+    lengths: Int[np.ndarray, " notes"],
+    since_s: Float[np.ndarray, " frames"],
 ) -> Float[np.ndarray, " frames"]:
-    """Sum of voices that advance by `periods` of a period each sample, decaying from each onset."""
-    audible = int(HIGHEST_HZ // highest_hz)
-    place = (np.cumsum(periods, axis=1) * TABLE).astype(np.int32) % TABLE
+    """Sum of the voices, without the harmonics that the highest note has no room for, decaying from each onset."""
+    audible = int(HIGHEST_HZ // hertz.max())
+    periods = np.cumsum(np.repeat(hertz / SAMPLE_RATE_HZ, lengths, axis=1), axis=1)
+    place = (periods * TABLE).astype(np.int32) % TABLE
     body = _table(timbre.harmonics[: min(audible, 2)])[place].sum(axis=0)
     edge = _table(timbre.harmonics[:audible], first=3)[place].sum(axis=0)
     if math.isinf(timbre.decay_s):

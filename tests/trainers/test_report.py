@@ -16,8 +16,8 @@ from matplotlib.text import Text
 from PIL import Image
 
 from trainers import plots
-from trainers.plots import Epoch, Trial
 from trainers.report import ReportConfig, main, write_report
+from trainers.run_reader import Epoch, Trial, best_of
 from tunejury_jax import metrics
 
 SOURCES = {"AIME": 156, "MusicPrefs": 25, "SongEval": 25, "MusicArena": 8}
@@ -454,8 +454,8 @@ def test_only_what_varied_among_the_ranked_is_compared():
 
 def test_the_best_is_the_earliest_of_least_loss():
     trials = [Trial(**trial(n, valid_loss=loss)) for n, loss in enumerate([0.7, 0.5, 0.5, math.nan])]
-    assert plots.best_of(trials) is trials[1]
-    assert plots.best_of([Trial(**failed(0))]) is None
+    assert best_of(trials) is trials[1]
+    assert best_of([Trial(**failed(0))]) is None
 
 
 def test_the_histogram_counts_every_decisive_pair_on_its_side():
