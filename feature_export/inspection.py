@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.console import make_console

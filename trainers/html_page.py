@@ -20,7 +20,7 @@ STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --soft: #5c5c61; --line: #d9d9de; --page: #fbfbfc; --card: #f1f1f4; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #ececf0; --soft: #a3a3aa; --line: #3d3d43; --page: #17171a; --card: #232327; } }
-body { max-width: 46rem; margin: 0 auto; padding: 1rem; background: var(--page); color: var(--ink);
+body { max-width: 66rem; margin: 0 auto; padding: 1rem; background: var(--page); color: var(--ink);
   font: 1rem/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.5rem; }
 h2 { font-size: 1.15rem; margin-top: 2.5rem; border-top: 1px solid var(--line); padding-top: 1rem; }

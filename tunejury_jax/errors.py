@@ -9,7 +9,7 @@ __all__ = ["one_of"]
 T = TypeVar("T", bound=str)
 
 
-def one_of(field: str, value: str, accepted: Collection[T]) -> T:
+def one_of(field: str, value: object, accepted: Collection[T]) -> T:
     """Returns the one of `accepted` that equals `value`.
 
     Raises:

@@ -6,7 +6,7 @@ that finds anything it does not know stops and says which file, line, field and 
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -50,8 +50,13 @@ class Clip(NamedTuple):
     @property
     def key(self) -> str:
         """The clip's name in a store: `source/path`, with a media fragment where only a span was heard."""
-        fragment = f"#t={self.span[0]:g},{self.span[1]:g}" if self.span else ""
+        fragment = f"#t={_seconds(self.span[0])},{_seconds(self.span[1])}" if self.span else ""
         return f"{self.source}/{self.path}{fragment}"
+
+
+def _seconds(value: float) -> str:
+    """The shortest text that no other number has, so no other span has the key."""
+    return repr(value).removesuffix(".0")
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,7 @@ class Pair:
 def _text(field: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{field}: expected a non-empty string, got {value!r}")
-    return value
+    return _unicode(field, value)
 
 
 def _free_text(field: str, value: Any) -> str:
@@ -106,6 +111,14 @@ def _free_text(field: str, value: Any) -> str:
         return ""
     if not isinstance(value, str):
         raise ValueError(f"{field}: expected a string or null, got {value!r}")
+    return _unicode(field, value)
+
+
+def _unicode(field: str, value: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{field}: expected Unicode text, got a lone surrogate in {value!r}") from error
     return value
 
 
@@ -123,7 +136,7 @@ def _relative_path(field: str, value: Any) -> str:
 
 
 def _number(field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise ValueError(f"{field}: expected a finite number, got {value!r}")
     return float(value)
 

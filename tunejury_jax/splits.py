@@ -27,7 +27,7 @@ def read_split(path: Path) -> dict[str, Split]:
         Pair id -> split.
 
     Raises:
-        ValueError: Not such a file, or a pair id stands in two splits or twice in one.
+        ValueError: Not such a file, no pair id in it, or one that stands in two splits or twice in one.
     """
     if path.stat().st_size > MAX_SPLIT_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size} bytes, accepted are at most {MAX_SPLIT_BYTES}")
@@ -42,6 +42,8 @@ def read_split(path: Path) -> dict[str, Split]:
         if pair_id in splits:
             raise ValueError(f"{path}: pair {pair_id!r} is in split {splits[pair_id]!r} and again in {split!r}")
         splits[pair_id] = split
+    if not splits:
+        raise ValueError(f"{path}: lists no pair ids, expected some in {', '.join(SHARES)}")
     return splits
 
 

@@ -19,6 +19,7 @@ __all__ = ["SOURCE", "damage_pairs"]
 
 SOURCE = "demo-damage"
 Chosen = Int[np.ndarray, "pairs 2"]
+"""Two takes a row, by number."""
 
 
 def damage_pairs(config: DemoConfig, split: Split) -> list[Pair]:
@@ -33,7 +34,7 @@ def damage_pairs(config: DemoConfig, split: Split) -> list[Pair]:
 
 
 def _choose(config: DemoConfig, takes: list[Take], songs: int, rng: np.random.Generator) -> Chosen:
-    """Pairs of takes by number, the ties first, then those both bad, of one song, of two songs."""
+    """The ties first, then those both bad, of one song, of two songs."""
     song, rung = np.array([(take.song, take.rung) for take in takes]).T
     every = np.stack(np.triu_indices(len(takes), k=1), axis=1)
     same_song, same_rung = (np.equal(*facts[every.T]) for facts in (song, rung))
@@ -46,7 +47,9 @@ def _choose(config: DemoConfig, takes: list[Take], songs: int, rng: np.random.Ge
     return np.concatenate([*level, within, across])
 
 
-def _sample(every: Chosen, where: Bool[np.ndarray, " pairs"], count: int, rng: np.random.Generator) -> Chosen:
+def _sample(
+    every: Chosen, where: Bool[np.ndarray, " pairs"], count: int, rng: np.random.Generator
+) -> Int[np.ndarray, "sampled 2"]:
     return rng.permutation(every[where])[:count]
 
 

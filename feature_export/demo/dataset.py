@@ -6,7 +6,7 @@ only whole files, and the next run goes on where it stopped.
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
@@ -79,7 +79,7 @@ def _claim(out: Path, config: DemoConfig) -> None:
     _replace(stamp, lambda path: path.write_text(json.dumps(wanted) + "\n"))
 
 
-def _write_song(root: Path, config: DemoConfig, song: int, takes: list[Take]) -> Iterable[Take]:
+def _write_song(root: Path, config: DemoConfig, song: int, takes: list[Take]) -> Iterator[Take]:
     """Writes the clips of one song that are not whole; the song is rendered only if there are any."""
     clean = None
     (root / takes[0].path).parent.mkdir(parents=True, exist_ok=True)

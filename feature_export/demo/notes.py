@@ -15,8 +15,9 @@ from feature_export.demo.song import SCALES, Song
 
 __all__ = ["DRUM_PATTERNS", "Line", "bass_line", "chord_line", "drum_onsets", "lead_line"]
 
-LEAD_BASE = {"low": 50, "high": 76}
+LEAD_BASE = {"low": 48, "high": 72}
 CHORD_BASE, BASS_BASE = 60, 36
+"""MIDI numbers of the C that each part is built on, before the key moves it."""
 
 DRUM_PATTERNS: dict[str, dict[str, tuple[int, ...]]] = {
     "none": {},

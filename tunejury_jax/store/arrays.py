@@ -102,11 +102,12 @@ def read_array(root: ts.KvStore, array: ArraySpec) -> np.ndarray:
     """Reads a whole array.
 
     Raises:
-        StoreError: As `open_array`, or a chunk is missing or does not match its checksum.
+        StoreError: As `open_array`, or a chunk is missing or does not match its checksum, or memory does not suffice.
     """
+    source = open_array(root, array)
     try:
-        return np.asarray(open_array(root, array).read().result())
-    except StoreError:
-        raise
-    except ValueError as error:
+        values = np.empty(array.shape, array.dtype)  # here: TensorStore aborts the process where memory does not suffice
+        ts.array(values).write(source).result()
+    except (ValueError, MemoryError) as error:
         raise StoreError(f"{array.prefix}: cannot be read: {error}") from error
+    return values

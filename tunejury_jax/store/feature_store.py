@@ -14,7 +14,7 @@ import tensorstore as ts
 from google_crc32c import value as crc32c
 from jaxtyping import Bool, Float
 
-from tunejury_jax.pairs import Clip
+from tunejury_jax.pairs import LABELS, SPLITS, Clip
 from tunejury_jax.store import kv
 from tunejury_jax.store.arrays import feature_array, pair_arrays, read_array
 from tunejury_jax.store.kv import StoreError
@@ -106,12 +106,15 @@ class FeatureStore:
         """The pairs as integers.
 
         Raises:
-            StoreError: Damaged, or a row number points outside its table.
+            StoreError: Damaged, or a row number or a code points outside its table.
         """
         arrays = PairArrays(*(read_array(self.root, array) for array in pair_arrays(self.plan)))
         limits = [self.plan.tables[table].rows for table in ("clip", "clip", "prompt")]
         if (arrays.index >= limits).any() or (arrays.index < [0, 0, -1]).any():
             raise StoreError(f"{self.location}: pairs/index points outside its tables of {limits} rows")
+        for name, names in (("label", LABELS), ("source", self.plan.sources), ("split", SPLITS)):
+            if (getattr(arrays, name) >= len(names)).any():
+                raise StoreError(f"{self.location}: pairs/{name} has a code that stands for none of {list(names)}")
         return arrays
 
     def bounds(self, encoder: str, block: int) -> tuple[int, int]:
@@ -132,11 +135,17 @@ class FeatureStore:
         return [b for b in range(self.plan.blocks(encoder)) if b not in done and b % count == index]
 
     def commits(self, encoder: str) -> Iterator[dict[str, Any]]:
-        """The commits of an encoder, in block order."""
+        """The commits of an encoder, in block order.
+
+        Raises:
+            StoreError: One is damaged.
+        """
         for block in self._committed(encoder):
-            commit = kv.read_json(self.root, commit_key(encoder, block), MAX_COMMIT_BYTES)
+            key = commit_key(encoder, block)
+            commit = kv.read_json(self.root, key, MAX_COMMIT_BYTES)
             if commit is None or commit.get("block") != block:
-                raise StoreError(f"{commit_key(encoder, block)}: missing, or the commit of another block")
+                raise StoreError(f"{key}: missing, or the commit of another block")
+            _check_failed(key, commit.get("failed"), range(*self.bounds(encoder, block)))
             yield commit
 
     def failures(self, encoder: str) -> dict[int, str]:
@@ -162,7 +171,14 @@ class FeatureStore:
         return Features(values, ok)
 
     def digest(self) -> dict[str, Any]:
-        """Verifies every row and says what is there: rows, failed rows and sha256 of each encoder."""
+        """Verifies tables and rows and says what is there: rows, failed rows and sha256 of each encoder.
+
+        Raises:
+            StoreError: As `load`, or the tables are not those that were planned.
+        """
+        tables = table_specs(self.clips(), self.prompts(), self.pair_records(), self.pair_arrays())
+        if lines := difference(tables, dict(self.plan.tables), "tables"):
+            raise StoreError(f"{self.location}: holds other tables than were planned: {'; '.join(lines)}")
         return {"encoders": {name: self._digest(name) for name in sorted(self.plan.encoders)}}
 
     def verify(self) -> dict[str, Any]:
@@ -174,9 +190,7 @@ class FeatureStore:
         seal = kv.read_json(self.root, "SEALED.json", MAX_COMMIT_BYTES)
         if seal is None:
             raise StoreError(f"{self.location}: not sealed")
-        ids = [row["pair_id"] for row in self.pair_records()]
-        tables = table_specs(self.clips(), self.prompts(), ids, self.pair_arrays())
-        if lines := [*difference(self.digest(), seal), *difference(tables, dict(self.plan.tables), "tables")]:
+        if lines := difference(self.digest(), seal):
             raise StoreError(f"{self.location}: changed since it was sealed: {'; '.join(lines)}")
         return seal
 
@@ -189,18 +203,24 @@ class FeatureStore:
 
     def _committed(self, encoder: str) -> list[int]:
         names = [key.rsplit("/", 1)[1] for key in kv.list_keys(self.root, f"commits/{encoder}/")]
-        return [int(name[:8]) for name in names if COMMIT_NAME.fullmatch(name)]
+        blocks = [int(name[:8]) for name in names if COMMIT_NAME.fullmatch(name)]
+        return [block for block in blocks if block < self.plan.blocks(encoder)]
 
     def _check_commit(self, encoder: str, commit: Mapping[str, Any], values: Float[np.ndarray, "rows dim"]) -> None:
-        ours, theirs = self.plan.encoders[encoder].fingerprint, commit["fingerprint"]
+        ours, theirs = self.plan.encoders[encoder].fingerprint, commit.get("fingerprint")
         low, high = self.bounds(encoder, commit["block"])
         where = f"{encoder}, block {commit['block']}"
         if ours != theirs:
             raise StoreError(f"{where}: written by another encoder: fingerprint {theirs!r}, the plan has {ours!r}")
-        if crc32c(np.ascontiguousarray(values[low:high]).tobytes()) != commit["crc32c"]:
+        if crc32c(np.ascontiguousarray(values[low:high]).tobytes()) != commit.get("crc32c"):
             raise StoreError(f"{where}: data does not match its commit; delete the commit and encode the block again")
 
     def _digest(self, encoder: str) -> dict[str, Any]:
         values, ok = self.load(encoder)
         sha256 = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
         return {"rows": len(ok), "failed_rows": np.flatnonzero(~ok).tolist(), "sha256": sha256}
+
+
+def _check_failed(key: str, failed: Any, rows: range) -> None:
+    if not isinstance(failed, dict) or not all(row.isdecimal() and int(row) in rows for row in failed):
+        raise StoreError(f"{key}: failed is not about rows {rows.start} to {rows.stop - 1}")

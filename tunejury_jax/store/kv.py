@@ -24,13 +24,14 @@ def open_root(location: str) -> ts.KvStore:
     """Opens the folder or bucket prefix that holds a store; nothing is created.
 
     Raises:
-        ValueError: The URL's scheme is not one of `file`, `gs`, `s3`.
+        ValueError: The URL's scheme is not one of `file`, `gs`, `s3`, or it names an adapter (`|zip:`).
     """
     scheme, found, _ = location.partition("://")
-    if found and scheme not in SCHEMES:
+    if not found:  # not as a URL: there a % or # in the path has a meaning
+        return ts.KvStore.open({"driver": "file", "path": f"{Path(location).resolve()}/"}).result()
+    if scheme not in SCHEMES or "|" in location:
         raise ValueError(f"store: got {location!r}, accepted are a local path or a URL of {', '.join(SCHEMES)}")
-    url = location if found else f"file://{Path(location).resolve()}"
-    return ts.KvStore.open(url.rstrip("/") + "/").result()
+    return ts.KvStore.open(location.rstrip("/") + "/").result()
 
 
 def read_bytes(root: ts.KvStore, key: str, max_bytes: int) -> bytes | None:
@@ -39,12 +40,10 @@ def read_bytes(root: ts.KvStore, key: str, max_bytes: int) -> bytes | None:
     Raises:
         StoreError: It is larger than `max_bytes`.
     """
+    if _state(root, key, max_bytes) == "value":  # asked first: TensorStore reads whole objects, or aborts on them
+        raise StoreError(f"{key}: more than {max_bytes} bytes, which are accepted at most")
     result = root.read(key).result()
-    if result.state != "value":
-        return None
-    if len(result.value) > max_bytes:
-        raise StoreError(f"{key}: {len(result.value)} bytes, accepted are at most {max_bytes}")
-    return result.value
+    return result.value if result.state == "value" else None
 
 
 def read_json(root: ts.KvStore, key: str, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any] | None:
@@ -66,7 +65,7 @@ def read_json(root: ts.KvStore, key: str, max_bytes: int = MAX_JSON_BYTES) -> di
 
 
 def exists(root: ts.KvStore, key: str) -> bool:
-    return root.read(key).result().state == "value"
+    return _state(root, key, 0) != "missing"
 
 
 def put_if_absent(root: ts.KvStore, key: str, value: bytes) -> bool:
@@ -84,3 +83,13 @@ def list_keys(root: ts.KvStore, prefix: str) -> list[str]:
     """The keys that start with `prefix`, sorted."""
     end = prefix[:-1] + chr(ord(prefix[-1]) + 1)
     return sorted(key.decode() for key in root.list(ts.KvStore.KeyRange(prefix, end)).result())
+
+
+def _state(root: ts.KvStore, key: str, offset: int) -> str:
+    """`value` if the object has a byte at `offset`, `short` if it ends before, `missing` if there is none."""
+    try:
+        return root.read(key, byte_range=slice(offset, offset + 1)).result().state
+    except ValueError as error:
+        if "OUT_OF_RANGE" in str(error):
+            return "short"
+        raise StoreError(f"{key}: cannot be read: {error}") from error

@@ -27,7 +27,9 @@ DTYPES = ("float32", "float16")
 MAX_DIM = 1 << 16
 MAX_BLOCK_BYTES = 256 << 20
 MAX_SOURCES = 255
+MAX_BLOCKS = 1 << 22
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+NOTHING = "(nothing)"
 
 
 def canonical_json(document: Any) -> bytes:
@@ -44,7 +46,8 @@ def difference(ours: Any, theirs: Any, path: str = "") -> list[str]:
     """Lists where two JSON documents differ, as `path: ours, not theirs`."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         below = {key: f"{path}.{key}".lstrip(".") for key in sorted({*ours, *theirs})}
-        return [line for key, name in below.items() for line in difference(ours.get(key), theirs.get(key), name)]
+        sides = ((ours.get(key, NOTHING), theirs.get(key, NOTHING), name) for key, name in below.items())
+        return [line for side in sides for line in difference(*side)]
     return [] if ours == theirs else [f"{path}: {ours!r}, not {theirs!r}"]
 
 
@@ -82,7 +85,10 @@ class EncoderSpec:
 
     @classmethod
     def from_json(cls, name: str, document: Mapping[str, Any]) -> "EncoderSpec":
-        spec = cls(Block(name, document["dim"], document["table"]), document["provenance"], document["dtype"])
+        if not isinstance(document["provenance"], dict):
+            raise StoreError(f"encoders.{name}.provenance: expected an object, got {document['provenance']!r}")
+        block = Block(name, _count(f"encoders.{name}.dim", document["dim"]), document["table"])
+        spec = cls(block, document["provenance"], document["dtype"])
         if spec.fingerprint != document["fingerprint"]:
             raise StoreError(f"encoders.{name}.provenance: was edited, it has not {document['fingerprint']!r}")
         return spec
@@ -114,6 +120,8 @@ class Plan:
         for name, spec in self.encoders.items():
             if self.block_rows * spec.row_bytes() > MAX_BLOCK_BYTES:
                 raise StoreError(f"{name}: a block of {self.block_rows} rows is over {MAX_BLOCK_BYTES} bytes")
+            if self.blocks(name) > MAX_BLOCKS:
+                raise StoreError(f"{name}: {self.blocks(name)} blocks of {self.block_rows} rows are over {MAX_BLOCKS}")
 
     def rows(self, encoder: str) -> int:
         """How many rows an encoder fills."""
@@ -151,7 +159,7 @@ class Plan:
             raise StoreError(f"store.json: version is {document.get('version')!r}, accepted is {VERSION}")
         try:
             return cls._parse(document)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StoreError(f"store.json: a field is missing or of the wrong kind: {error!r}") from error
 
     @classmethod
@@ -164,7 +172,7 @@ class Plan:
             tables={name: _table(name, document["tables"][name]) for name in (*TABLES, "pair")},
             encoders={name: EncoderSpec.from_json(name, spec) for name, spec in document["encoders"].items()},
             sources=tuple(str(source) for source in codes["source"]),
-            environment=document.get("environment", {}),
+            environment=dict(document.get("environment", {})),
         )
 
 

@@ -7,7 +7,7 @@ index -1, never a stored row of zeros.
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -58,8 +58,15 @@ class Tables:
 
     @classmethod
     def of(cls, pairs: Sequence[Pair]) -> "Tables":
-        """Numbers the distinct clips and non-blank prompts of some pairs."""
-        clips = {clip.key: clip for pair in pairs for clip in (pair.clip_a, pair.clip_b)}
+        """Numbers the distinct clips and non-blank prompts of some pairs.
+
+        Raises:
+            StoreError: Two different clips have one key.
+        """
+        clips: dict[str, Clip] = {}
+        for clip in (clip for pair in pairs for clip in (pair.clip_a, pair.clip_b)):
+            if clips.setdefault(clip.key, clip) != clip:
+                raise StoreError(f"clips: {clip} and {clips[clip.key]} would both be {clip.key!r}")
         prompts = {pair.prompt for pair in pairs if pair.prompt.strip()}
         return cls(tuple(clips[key] for key in sorted(clips)), tuple(sorted(prompts)), tuple(pairs))
 
@@ -71,36 +78,41 @@ class Tables:
     def arrays(self) -> PairArrays:
         clip_row = {clip.key: row for row, clip in enumerate(self.clips)}
         prompt_row = {prompt: row for row, prompt in enumerate(self.prompts)}
+        source_code = {source: code for code, source in enumerate(self.sources)}
         index = [(clip_row[p.clip_a.key], clip_row[p.clip_b.key], prompt_row.get(p.prompt, -1)) for p in self.pairs]
         return PairArrays(
             np.array(index, np.int32).reshape(-1, 3),
             np.array([LABELS.index(p.label) for p in self.pairs], np.uint8),
-            np.array([self.sources.index(p.source) for p in self.pairs], np.uint8),
+            np.array([source_code[p.source] for p in self.pairs]).astype(np.uint8),  # a plan refuses too many
             np.array([SPLITS.index(p.split or "none") for p in self.pairs], np.uint8),
         )
 
     def specs(self) -> dict[str, TableSpec]:
         """Number of rows and digest of each table."""
-        return table_specs(self.clips, self.prompts, [pair.id for pair in self.pairs], self.arrays())
+        return table_specs(self.clips, self.prompts, self.records(), self.arrays())
+
+    def records(self) -> list[dict[str, Any]]:
+        """Id and strings of each pair."""
+        return [{"pair_id": p.id} | {name: getattr(p, name) for name in PAIR_COLUMNS} for p in self.pairs]
 
     def to_parquet(self) -> dict[str, bytes]:
         """The three files of `tables/`, by name."""
-        columns = {name: [getattr(p, name) for p in self.pairs] for name in PAIR_COLUMNS}
+        records = self.records()
         return {
             "clips": _parquet(_clip_columns(self.clips)),
             "prompts": _parquet({"text": pa.array(self.prompts, pa.string())}),
-            "pairs": _parquet({"pair_id": [p.id for p in self.pairs], **columns}),
+            "pairs": _parquet({name: [record[name] for record in records] for name in ("pair_id", *PAIR_COLUMNS)}),
         }
 
 
 def table_specs(
-    clips: Sequence[Clip], prompts: Sequence[str], pair_ids: Sequence[str], arrays: PairArrays
+    clips: Sequence[Clip], prompts: Sequence[str], records: Sequence[Mapping[str, Any]], arrays: PairArrays
 ) -> dict[str, TableSpec]:
     """Number of rows and digest of the three tables, as a plan records them."""
     return {
         "clip": TableSpec(len(clips), _sha256([clip.key for clip in clips])),
         "prompt": TableSpec(len(prompts), _sha256(list(prompts))),
-        "pair": TableSpec(len(pair_ids), _sha256([list(pair_ids), arrays.sha256()])),
+        "pair": TableSpec(len(records), _sha256([[dict(record) for record in records], arrays.sha256()])),
     }
 
 

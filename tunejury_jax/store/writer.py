@@ -82,7 +82,8 @@ def write_block(
         facts: More to record in the commit, for example digests of the audio files.
 
     Raises:
-        StoreError: Wrong shape, or a row not declared failed is not finite in the store's type.
+        StoreError: Wrong shape, a failed row of another block, or a row not declared failed that is not finite in the
+            store's type.
     """
     key = commit_key(encoder, block)
     if kv.exists(store.root, key):
@@ -134,6 +135,8 @@ def _padded(
     low, high = store.bounds(encoder, block)
     if rows.shape != (high - low, spec.block.dim):
         raise StoreError(f"{encoder}, block {block}: got rows of {rows.shape}, expected {(high - low, spec.block.dim)}")
+    if strangers := sorted({*failed} - {*range(low, high)}):
+        raise StoreError(f"{encoder}, block {block}: failed rows {strangers[:5]} are not among {low} to {high - 1}")
     padded = np.full((store.plan.block_rows, spec.block.dim), np.nan, spec.dtype)
     with np.errstate(over="ignore"):  # an overflow to float16 is refused below, with its row
         padded[: high - low] = rows

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from feature_export.audio import SignalPath
-from feature_export.encoders import FAMILIES, AudioEncoder, TextEncoder, load_stack, stack_from_provenance
+from feature_export.encoders import FAMILIES, AudioEncoder, Family, TextEncoder, load_stack, stack_from_provenance
 
 PATH = SignalPath(train16k=True, seed=5)
 
@@ -66,6 +66,14 @@ def test_rebuilds_only_what_was_recorded(block: str) -> None:
     stack = stack_from_provenance({block: recorded()[block]})
     assert stack.layout.names == (block,)
     assert stack.path == (PATH if block == "mel_baseline" else SignalPath())
+
+
+def test_families_that_are_not_needed_are_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: SignalPath) -> Any:
+        raise AssertionError("made")
+
+    monkeypatch.setitem(FAMILIES, "clap", Family(("clap_audio", "clap_text"), refuse))
+    assert stack_from_provenance(recorded()) == load_stack(["mel"], PATH)
 
 
 def test_lists_every_difference() -> None:

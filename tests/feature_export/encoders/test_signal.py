@@ -31,7 +31,7 @@ def test_silence_has_a_floor(level: float) -> None:
 
 
 def test_negative_peak_and_full_scale() -> None:
-    made = facts(torch.tensor([[-1.0, 1.0, -1.0]]), 3)
+    made = facts(torch.tensor([[-1.0, -1.0, -1.0]]), 3)
     assert (made["duration_s"], made["peak"], made["rms_dbfs"]) == (1, 1, 0)
 
 

@@ -13,6 +13,7 @@ from feature_export.audio import AudioError, SignalPath, Waveform, load
 from feature_export.encoders import Stack, load_stack, waveform
 from feature_export.encoders.mel import MelBaseline
 from feature_export.encoders.ngram import NgramBaseline
+from feature_export.encoders.protocol import Provenance
 from tunejury_jax.blocks import SIGNAL
 
 STACK = load_stack(["mel"], SignalPath())
@@ -35,18 +36,31 @@ def test_embed_audio_is_every_audio_encoder() -> None:
     assert torch.is_grad_enabled()
 
 
-def test_embeddings_are_the_callers_own() -> None:
-    wave = Waveform(torch.from_numpy(SAMPLES), 44_100)
-    first = STACK.embed_audio(wave)["mel_baseline"]
-    first[:] = 0
-    assert STACK.embed_audio(wave)["mel_baseline"].any()
+class Constant:
+    """A text encoder that hands out one tensor again and again, also for no text."""
+
+    block = NgramBaseline.block
+    revision = description = "constant"
+    ones = torch.ones(256)
+
+    def provenance(self) -> Provenance:
+        return {}
+
+    def embed(self, text: str) -> torch.Tensor:
+        return self.ones
 
 
-@pytest.mark.parametrize("prompt", ["", " ", "\t\n　"])
-def test_no_prompt_is_zeros(prompt: str) -> None:
-    made = STACK.embed_prompt(prompt)
+@pytest.mark.parametrize("prompt", ["", " ", "\t\n\u3000"])
+def test_no_prompt_is_zeros_and_not_encoded(prompt: str) -> None:
+    made = Stack((), (Constant(),)).embed_prompt(prompt)
     assert made["ngram_baseline"].tolist() == [0.0] * 256
     assert made["ngram_baseline"].dtype == np.float32
+
+
+def test_an_encoder_keeps_its_tensors() -> None:
+    stack = Stack((), (Constant(),))
+    stack.embed_prompt("x")["ngram_baseline"][:] = 7
+    assert stack.embed_prompt("x")["ngram_baseline"].tolist() == [1.0] * 256
 
 
 def test_a_prompt_is_encoded() -> None:
@@ -82,8 +96,9 @@ def test_integers_are_scaled_as_a_file_is(tmp_path: Path, dtype: type) -> None:
     integers = (SAMPLES * (np.iinfo(dtype).max * 0.9)).astype(dtype)
     subtype = "PCM_16" if dtype is np.int16 else "PCM_32"
     soundfile.write(tmp_path / "clip.wav", integers.T, 32_000, subtype=subtype)
-    expected = load(tmp_path / "clip.wav").samples
-    assert torch.equal(waveform(integers, 32_000).samples, expected)
+    expected, made = load(tmp_path / "clip.wav").samples, waveform(integers, 32_000).samples
+    assert made.dtype == torch.float32
+    assert torch.equal(made, expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
