@@ -16,7 +16,7 @@ from feature_export.export import Encoding, changed_audio, plan
 from tunejury_jax.pairs import Pair, Split, read_pairs
 from tunejury_jax.progress import progress
 from tunejury_jax.splits import assign_by_clip, assign_listed, read_split
-from tunejury_jax.store import FeatureStore, seal_store
+from tunejury_jax.store import FeatureStore, StoreError, seal_store
 
 __all__ = ["demo", "encode", "export", "plan_source", "seal", "verify"]
 
@@ -50,15 +50,18 @@ def encode(store: str, audio_root: Path, shard: str) -> int:
     work = Encoding(opened, stack, audio_root, _parse_shard(shard), threads=os.cpu_count() or 1)
     with progress("encode", work.rows, "rows") as advance:
         done = work.run(advance)
-    print(f"Encoded {done.rows} rows, {done.failed} of them failed", file=sys.stderr)
-    if done.failed:
+    rows, failed = map(sum, zip(*done.values(), strict=True))
+    print(f"Encoded {rows} rows, {failed} of them failed", file=sys.stderr)
+    if failed:
         print(f"See python -m feature_export inspect --store {store}", file=sys.stderr)
-    return int(0 < done.rows == done.failed)
+    return int(0 < done["clip"].rows == done["clip"].failed)
 
 
 def seal(store: str) -> int:
     """Verifies and seals."""
-    sealed = seal_store(FeatureStore.open(store))
+    opened = FeatureStore.open(store)
+    _require_a_clip(opened)
+    sealed = seal_store(opened)
     for name, encoder in sealed["encoders"].items():
         print(f"Sealed {name}: {encoder['rows']} rows, {len(encoder['failed_rows'])} failed", file=sys.stderr)
     print(store)
@@ -85,6 +88,14 @@ def demo(out: Path, songs: int, seed: int) -> int:
     return export(pairs, (), ("mel",), str(out / "store"), out / "audio", None)
 
 
+def _require_a_clip(store: FeatureStore) -> None:
+    """Failures are recorded for good, so a store made with a wrong audio root must not pass for a finished one."""
+    clips = store.plan.tables["clip"].rows
+    for name, spec in store.plan.encoders.items():
+        if spec.block.table == "clip" and len(store.failures(name)) == clips > 0:
+            raise StoreError(f"{store.location}: none of its {clips} clips could be encoded; delete it, export again")
+
+
 def _with_splits(pairs: Sequence[Pair], files: Sequence[Path]) -> list[Pair]:
     if files:
         return assign_listed(pairs, _merged(files))
@@ -106,6 +117,6 @@ def _merged(files: Sequence[Path]) -> dict[str, Split]:
 
 def _parse_shard(text: str) -> tuple[int, int]:
     index, _, count = text.partition("/")
-    if not (index.isdigit() and count.isdigit() and int(index) < int(count)):
+    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
         raise ValueError(f"shard: got {text!r}, expected i/n with 0 <= i < n, for example 0/4")
     return int(index), int(count)

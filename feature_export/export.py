@@ -29,7 +29,7 @@ PACKAGES = ("tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore")
 
 
 class Encoded(NamedTuple):
-    """How many rows were encoded, and how many of them could not be."""
+    """How many rows of a table were encoded, and how many of them could not be."""
 
     rows: int
     failed: int
@@ -48,9 +48,10 @@ def plan(pairs: Sequence[Pair], stack: Stack, location: str, block_rows: int | N
         StoreError: A store with another plan stands there.
     """
     clips = {clip.key for pair in pairs for clip in (pair.clip_a, pair.clip_b)}
+    prompts = {pair.prompt for pair in pairs}
     provenance = stack.provenance()
     specs = [EncoderSpec(encoder.block, provenance[encoder.block.name]) for encoder in stack.encoders]
-    rows = block_rows or _block_rows(max(len(clips), 1))
+    rows = _block_rows(max(len(clips), len(prompts))) if block_rows is None else block_rows
     return plan_store(location, pairs, specs, block_rows=rows, environment={name: version(name) for name in PACKAGES})
 
 
@@ -85,10 +86,14 @@ class Encoding:
         """How many rows there are to encode."""
         return sum(high - low for low, high in (self._bounds(table, block) for table, block in self._blocks))
 
-    def run(self, on_rows: Callable[[int], None] = lambda count: None) -> Encoded:
+    def run(self, on_rows: Callable[[int], None] = lambda count: None) -> dict[Table, Encoded]:
         """Encodes everything; `on_rows` is called with the number of rows done since the last call."""
-        failed = sum(len(self._encode(table, block, on_rows)) for table, block in self._blocks)
-        return Encoded(self.rows, failed)
+        done = {table: Encoded(0, 0) for table in TABLES}
+        for table, block in self._blocks:
+            low, high = self._bounds(table, block)
+            rows, failed = done[table]
+            done[table] = Encoded(rows + high - low, failed + len(self._encode(table, block, on_rows)))
+        return done
 
     def _names(self, table: Table) -> list[str]:
         return [name for name, spec in self._store.plan.encoders.items() if spec.block.table == table]
@@ -139,18 +144,28 @@ class Encoding:
 
 
 def file_sha256(path: Path) -> str | None:
-    """The sha256 of a file's bytes, or None where there is no regular file."""
-    if not path.is_file():
+    """The sha256 of a file's bytes, or None where there is no regular file that can be read."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def changed_audio(store: FeatureStore, audio_root: Path) -> list[str]:
-    """The clips whose file is not the one that was encoded, by key."""
-    recorded = (digest for commit in store.commits(SIGNAL.name) for digest in commit["audio_sha256"])
-    clips = zip(store.clips(), recorded, strict=True)
-    return [clip.key for clip, digest in clips if file_sha256(audio_root / clip.path) != digest]
+    """The clips whose file is not the one that was encoded, by key.
+
+    Raises:
+        StoreError: Not all clips are encoded.
+    """
+    clips = store.clips()
+    recorded = [digest for commit in store.commits(SIGNAL.name) for digest in commit.get("audio_sha256", ())]
+    if len(recorded) != len(clips):
+        raise StoreError(f"{store.location}: has {len(clips)} clips, and digests of {len(recorded)} audio files")
+    pairs = zip(clips, recorded, strict=True)
+    return [clip.key for clip, digest in pairs if file_sha256(audio_root / clip.path) != digest]
 
 
 def _require_planned_for(store: FeatureStore, stack: Stack) -> None:

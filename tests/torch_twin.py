@@ -60,7 +60,7 @@ class Twin(nn.Module):
     def take(self, arrays: Mapping[str, np.ndarray]) -> "Twin":
         """Loads arrays under their torch names; any that is missing, left over or of another shape is an error."""
         counts = {k: v for k, v in self.state_dict().items() if k.endswith("num_batches_tracked")}
-        self.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()} | counts, strict=True)
+        self.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in arrays.items()} | counts, strict=True)
         return self
 
 

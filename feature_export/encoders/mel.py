@@ -16,7 +16,8 @@ white noise of unit variance, silence is -80 dB.
 4. `modulation` 128: how fast loudness moves. $G$ is the mean of $L$ over 16 groups of 4 bands, of $T$ frames. Less its
    tapered mean, tapered by $v_t = \sin^2(\pi (t + \frac12) / T)$ and zero-padded to at least 1024 frames, it has the
    spectral density $P = 2 |\mathrm{rfft}|^2 / (100\,\mathrm{Hz} \sum v^2)$ in dB²/Hz. $P$ is integrated over 8 bands,
-   geometric from 0.5 to 50 Hz, which gives $E$ in dB²: independent of $T$. The feature is $\log_{10}(E + 0.01)$.
+   geometric from 0.5 to 50 Hz, which gives $E$ in dB²: independent of $T$ but for the resolution of $200/T$ Hz.
+   The feature is $\log_{10}(E + 0.01)$.
 5. `chroma_mean` 36: $\ln(36\,\langle C \rangle + 0.1)$. Magnitudes $\sqrt{S + 10^{-8}}$ of longer frames (8192 every
    2400) between 220 and 3520 Hz are folded into 36 pitch classes, three a semitone so that detuning shows, and divided
    by their sum.

@@ -1,8 +1,9 @@
 """What an encoder is: a block it fills, a revision, and a provenance that pins its numbers.
 
-An encoder is frozen: it has no state that changes, and the same input gives the same bits. Audio encoders are
-differentiable in the samples, so a reward can be pushed back into a generator. Prompts that are empty or only white
-space are never encoded: the caller puts zeros (see `Stack.embed_prompt`).
+An encoder is frozen: it has no state that changes, and the same input gives the same bits (on one machine, with one
+number of threads: sums are split among threads, which can move the last bit). Audio encoders are differentiable in the
+samples, so a reward can be pushed back into a generator. Prompts that are empty or only white space are never encoded:
+the caller puts zeros (see `Stack.embed_prompt`).
 """
 
 from typing import Protocol, runtime_checkable

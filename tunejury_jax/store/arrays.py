@@ -106,7 +106,7 @@ def read_array(root: ts.KvStore, array: ArraySpec) -> np.ndarray:
     """
     source = open_array(root, array)
     try:
-        values = np.empty(array.shape, array.dtype)  # here: TensorStore aborts the process where memory does not suffice
+        values = np.empty(array.shape, array.dtype)  # here: without the memory TensorStore aborts the process
         ts.array(values).write(source).result()
     except (ValueError, MemoryError) as error:
         raise StoreError(f"{array.prefix}: cannot be read: {error}") from error

@@ -125,7 +125,7 @@ class Plan:
 
     def rows(self, encoder: str) -> int:
         """How many rows an encoder fills."""
-        return self.tables[self.encoders[encoder].block.table].rows
+        return self.tables[self.encoders[one_of("encoder", encoder, tuple(self.encoders))].block.table].rows
 
     def blocks(self, encoder: str) -> int:
         """How many blocks those rows make, the last one padded."""
