@@ -12,11 +12,10 @@ from torch import Tensor
 
 from feature_export.audio import Waveform
 from feature_export.encoders.protocol import Provenance
-from tunejury_jax.blocks import SIGNAL
+from tunejury_jax.blocks import FACTS, SIGNAL
 
-__all__ = ["FACTS", "SignalFacts"]
+__all__ = ["SignalFacts"]
 
-FACTS = ("duration_s", "sample_rate_hz", "channels", "peak", "rms_dbfs")
 RMS_FLOOR = 1e-12
 """Mean square of -120 dBFS."""
 

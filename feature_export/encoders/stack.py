@@ -101,13 +101,6 @@ class Stack:
             raise ValueError(f"sample_rate_hz: a file tells its own, expected None, got {sample_rate_hz}")
         return self.embed_audio(wave) | self.embed_prompt(prompt)
 
-    def features(
-        self, audio: Path | str | Shaped[np.ndarray, "..."], sample_rate_hz: int | None = None, prompt: str = ""
-    ) -> Float[np.ndarray, " dim"]:
-        """The input of a head: what `embed` makes, joined in the order of `layout`, without the file facts."""
-        blocks = self.embed(audio, sample_rate_hz, prompt)
-        return self.layout.join({name: values[None] for name, values in blocks.items()})[0]
-
 
 def waveform(samples: Shaped[np.ndarray, "..."], sample_rate_hz: int | None) -> Waveform:
     """Checks samples from a caller and makes a `Waveform` of a copy.

@@ -9,6 +9,7 @@ import pytest
 import torch
 from closeness import assert_close
 
+import quick_compile  # noqa: F401
 import reference
 from torch_twin import Twin
 from tunejury_jax.head import Head, evaluate_head, initialise
@@ -205,19 +206,24 @@ def test_weights_follow_from_the_key():
     assert not any(np.array_equal(first[name], other[name]) for name in weights)
 
 
-def all_ones_head():
-    """One hidden unit that is 1 in every row, read as it is: a score is 1, 0 where dropped, scaled where kept."""
-    arrays = {"net.0.weight": np.zeros((1, DIM)), "net.0.bias": np.zeros(1), "net.4.weight": np.ones((1, 1))}
-    arrays |= {"net.1.weight": np.zeros(1), "net.1.bias": np.ones(1), "net.4.bias": np.zeros(1)}
-    arrays |= {"net.1.running_mean": np.zeros(1), "net.1.running_var": np.ones(1)}
-    return from_state_dict({k: v.astype(np.float32) for k, v in arrays.items()}, HeadConfig(DIM, (1,)))
+def ones_head(layers):
+    """Layers of one hidden unit. The first is 1 in every row and the last is read as it is, so dropout shows."""
+    arrays = {"net.0.weight": np.zeros((1, DIM)), "net.1.weight": np.zeros(1), "net.1.bias": np.ones(1)}
+    for layer in range(1, layers):  # passes its input on, normalised and moved into the positive
+        arrays |= {f"net.{4 * layer}.weight": np.ones((1, 1))}
+        arrays |= {f"net.{4 * layer + 1}.weight": np.ones(1), f"net.{4 * layer + 1}.bias": np.full(1, 3.0)}
+    arrays |= {f"net.{4 * layer}.bias": np.zeros(1) for layer in range(layers + 1)}
+    arrays |= {f"net.{4 * layer + 1}.running_mean": np.zeros(1) for layer in range(layers)}
+    arrays |= {f"net.{4 * layer + 1}.running_var": np.ones(1) for layer in range(layers)}
+    arrays[f"net.{4 * layers}.weight"] = np.ones((1, 1))
+    return from_state_dict({k: v.astype(np.float32) for k, v in arrays.items()}, HeadConfig(DIM, (1,) * layers))
 
 
-@jax.jit
-def dropped(rate, key=KEY):
+@partial(jax.jit, static_argnames="layers")
+def dropped(rate, key=KEY, layers=1):
     inputs, weight = jnp.zeros((2, 5000, DIM)), jnp.ones(5000)
     options = {"weight": weight, "dropout": rate, "rngs": {"dropout": key}, "mutable": ["batch_stats"]}
-    return Head((1,)).apply(all_ones_head(), inputs, **options)[0]
+    return Head((1,) * layers).apply(ones_head(layers), inputs, **options)[0]
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
@@ -233,17 +239,14 @@ def test_dropout_follows_from_the_key_and_none_is_none():
     np.testing.assert_array_equal(dropped(0.5), dropped(0.5))
     assert not np.array_equal(dropped(0.5), dropped(0.5, key=jax.random.key(6)))
     np.testing.assert_array_equal(dropped(0.0), 1)
-    assert_close(evaluate_head(Head((1,)), all_ones_head(), jnp.zeros((4, DIM))), np.ones(4), tolerance=1e-6)
+    assert_close(evaluate_head(Head((1,)), ones_head(1), jnp.zeros((4, DIM))), np.ones(4), tolerance=1e-6)
 
 
 def test_layers_drop_independently():
-    # Two layers of one unit that is 1: a score is 0 unless both keep it, which a shared mask would do twice as often.
-    ones = {f"net.{place}.weight": np.zeros((1, DIM if place == 0 else 1)) for place in (0, 4)}
-    ones |= {f"net.{place}.{name}": np.ones(1) for place in (1, 5) for name in ("bias", "running_var")}
-    ones |= {f"net.{place}.{name}": np.zeros(1) for place in (1, 5) for name in ("weight", "running_mean")}
-    ones |= {f"net.{place}.bias": np.zeros(1) for place in (0, 4, 8)} | {"net.8.weight": np.ones((1, 1))}
-    ones["net.5.weight"], ones["net.5.bias"] = np.ones(1), np.zeros(1)
-    del ones
+    # A mask shared by both layers would leave two values: dropped twice, or never.
+    _, counts = np.unique(np.round(dropped(0.5, layers=2)[0], 3), return_counts=True)
+    assert len(counts) == 3
+    assert np.abs(np.sort(counts) / 5000 - [0.25, 0.25, 0.5]).max() < 0.04
 
 
 def test_swapping_the_sides_negates_the_margin(twin):

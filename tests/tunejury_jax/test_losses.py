@@ -9,6 +9,7 @@ import pytest
 from closeness import assert_close
 from scipy.special import expit
 
+import quick_compile  # noqa: F401
 import reference
 from tunejury_jax.losses import pair_loss, smooth
 

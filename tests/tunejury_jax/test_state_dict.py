@@ -7,6 +7,7 @@ import pytest
 import torch
 from closeness import assert_close
 
+import quick_compile  # noqa: F401
 from torch_twin import Twin
 from tunejury_jax.head import Head, evaluate_head, initialise
 from tunejury_jax.head_config import HeadConfig

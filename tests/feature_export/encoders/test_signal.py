@@ -6,8 +6,8 @@ import torch
 from numpy.testing import assert_allclose
 
 from feature_export.audio import Waveform
-from feature_export.encoders.signal import FACTS, SignalFacts
-from tunejury_jax.blocks import SIGNAL
+from feature_export.encoders.signal import SignalFacts
+from tunejury_jax.blocks import FACTS, SIGNAL
 
 
 def facts(samples: torch.Tensor, sample_rate_hz: int) -> dict[str, float]:

@@ -20,6 +20,12 @@ STACK = load_stack(["mel"], SignalPath())
 SAMPLES = (0.1 * np.random.default_rng(0).standard_normal((2, 30_000))).astype(np.float32)
 
 
+def joined(*arguments: Any, **options: Any) -> np.ndarray:
+    """What a head reads of what the stack embeds."""
+    blocks = STACK.embed(*arguments, **options)
+    return STACK.layout.join({name: values[None] for name, values in blocks.items()})[0]
+
+
 def test_file_facts_come_first_and_are_no_input() -> None:
     assert [encoder.block.name for encoder in STACK.encoders] == ["signal", "mel_baseline", "ngram_baseline"]
     assert STACK.layout.names == ("mel_baseline", "ngram_baseline")
@@ -68,7 +74,7 @@ def test_a_prompt_is_encoded() -> None:
 
 
 def test_features_are_joined_in_the_order_of_the_layout() -> None:
-    made = STACK.features(SAMPLES, 44_100, "warm piano")
+    made = joined(SAMPLES, 44_100, "warm piano")
     wave = Waveform(torch.from_numpy(SAMPLES), 44_100)
     assert made.shape == (STACK.layout.dim,)
     assert made.dtype == np.float32
@@ -82,13 +88,13 @@ def test_embed_has_every_block() -> None:
 
 def test_a_file_and_its_samples_are_one(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "clip.wav", SAMPLES.T, 32_000, subtype="FLOAT")
-    by_file = STACK.features(tmp_path / "clip.wav", None, "x")
-    assert np.array_equal(by_file, STACK.features(SAMPLES, 32_000, "x"))
-    assert np.array_equal(by_file, STACK.features(str(tmp_path / "clip.wav"), prompt="x"))
+    by_file = joined(tmp_path / "clip.wav", None, "x")
+    assert np.array_equal(by_file, joined(SAMPLES, 32_000, "x"))
+    assert np.array_equal(by_file, joined(str(tmp_path / "clip.wav"), prompt="x"))
 
 
 def test_mono_samples_may_be_one_axis() -> None:
-    assert np.array_equal(STACK.features(SAMPLES[0], 32_000), STACK.features(SAMPLES[:1], 32_000))
+    assert np.array_equal(joined(SAMPLES[0], 32_000), joined(SAMPLES[:1], 32_000))
 
 
 @pytest.mark.parametrize("dtype", [np.int16, np.int32])
@@ -133,19 +139,19 @@ def test_samples_are_copied() -> None:
 )
 def test_samples_that_are_none(samples: Any, sample_rate_hz: int | None, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        STACK.features(samples, sample_rate_hz)
+        joined(samples, sample_rate_hz)
 
 
 def test_a_file_tells_its_own_rate(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sample_rate_hz: a file tells its own, expected None, got 44100"):
-        STACK.features(tmp_path / "clip.wav", 44_100)
+        joined(tmp_path / "clip.wav", 44_100)
     with pytest.raises(AudioError, match="no such file"):
-        STACK.features(tmp_path / "clip.wav")
+        joined(tmp_path / "clip.wav")
 
 
 def test_samples_far_beyond_full_scale() -> None:
     with pytest.raises(ValueError, match=r"signal: the embedding is not finite, the samples reach \d.*e\+\d+"):
-        STACK.features(SAMPLES * np.float32(1e18), 24_000)
+        joined(SAMPLES * np.float32(1e18), 24_000)
 
 
 def test_members_belong_to_their_table() -> None:
