@@ -35,7 +35,7 @@ from tunejury_jax.pairs import Pair, Split, write_pairs
 __all__ = ["DamageRanking", "main"]
 
 SAMPLE_RATE_HZ = 24_000
-TRIALS, EPOCHS, WIDTHS = 8, 60, "256-128-64-32"
+WIDTHS = "256-128-64-32"
 
 Window = Float[np.ndarray, " samples"]
 
@@ -54,6 +54,10 @@ class DamageRanking:
     """Length of a window."""
     windows: int = 3
     """Windows of each recording, spread evenly over it."""
+    trials: int = 8
+    """Heads of the sweep."""
+    max_epochs: int = 60
+    """Epochs a head gets at most."""
 
     def __post_init__(self) -> None:
         if not self.window_s > 0 or self.windows < 3:
@@ -67,7 +71,7 @@ def main(config: DamageRanking) -> None:
     audio, store, run = config.out / "audio", config.out / "store", config.out / "run"
     export = ("--pairs", config.out / "pairs.jsonl", "--audio-root", audio, "--out", store, "--encoders", "mel")
     _run("feature_export", "export", *export)
-    sweep = ("--trials", TRIALS, "--max-epochs", EPOCHS, "--patience", 15, "--space.widths", WIDTHS)
+    sweep = ("--trials", config.trials, "--max-epochs", config.max_epochs, "--patience", 15, "--space.widths", WIDTHS)
     _run("trainers.sweep", "--store", store, "--out", run, *sweep)
     rewards = config.out / "rewards.jsonl"
     _run("tunejury_jax.cli", "score", audio / "test", "--checkpoint", run / "best", "--jsonl", rewards)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.fit import EpochRow
+from tunejury_jax.checkpoint import recover
 from tunejury_jax.store import difference
 
 __all__ = ["RunFolder", "ranked"]
@@ -54,6 +55,7 @@ class RunFolder:
             if lines:
                 raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
         _write(path, json.dumps(config, indent=2) + "\n")
+        recover(self.best)
 
     def log_epoch(self, trial: int, row: EpochRow) -> None:
         """Adds a line to `epochs.jsonl`."""

@@ -30,7 +30,7 @@ from tunejury_jax.model_card import model_card
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
 from tunejury_jax.store.plan import difference, fingerprint
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "recover"]
 
 FORMAT, VERSION = "tunejury-checkpoint", 1
 MAX_CONFIG_BYTES = 4 << 20
@@ -95,7 +95,7 @@ class Checkpoint:
                 )
 
     def save(self, folder: Path) -> None:
-        """Writes the folder; one that stands there is replaced as a whole, never half."""
+        """Writes the folder; one that stands there is replaced as a whole, never half (see `recover`)."""
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -138,8 +138,22 @@ class Checkpoint:
         }
 
 
+def recover(folder: Path) -> None:
+    """Puts the old checkpoint back where a `save` over it was killed between moving it away and moving the new one in.
+
+    For whoever writes the folder: a reader would take it from under a `save` that is still running.
+    """
+    if _old(folder).exists() and not folder.exists():
+        os.replace(_old(folder), folder)
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
+
+
 def _replace(partial: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
+    recover(folder)
+    old = _old(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.replace(folder, old)

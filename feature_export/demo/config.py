@@ -9,6 +9,8 @@ __all__ = ["DemoConfig"]
 
 HELD_OUT: dict[Split, float] = {"valid": 0.12, "test": 0.18}
 MIN_HELD_OUT = 4
+MAX_CLIPS = 6_000
+"""All pairs of the clips of a split are listed before some are drawn: more would take gigabytes."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,9 @@ class DemoConfig:
     seed: int = 7
 
     def __post_init__(self) -> None:
-        _within("songs", self.songs, 4 * MIN_HELD_OUT, 9_999)
+        _within("songs", self.songs, 4 * MIN_HELD_OUT, MAX_CLIPS)
         _within("damaged_per_song", self.damaged_per_song, 1, len(LADDERS) * RUNGS)
+        _within("songs * (1 + damaged_per_song)", self.songs * (1 + self.damaged_per_song), 1, MAX_CLIPS)
         _within("damage_pairs_per_song", self.damage_pairs_per_song, 1, 10_000)
         _within("prompt_pairs_per_song", self.prompt_pairs_per_song, 1, 10_000)
         _within("duration_s", self.duration_s, 0.5, 600)

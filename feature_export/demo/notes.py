@@ -1,7 +1,7 @@
 """A song as notes: which pitch sounds from when, for the lead, the chords and the bass, and when each drum is hit.
 
-Time runs on a grid of eighth notes. Chords change about every 1.6 s at any pace, so six seconds hold a full turn of
-the progression.
+Time runs on a grid of eighth notes. Chords change every 1.4 to 2 s, fast songs have more beats in between, so six
+seconds hold about one turn of the progression at any pace.
 """
 
 from collections.abc import Sequence

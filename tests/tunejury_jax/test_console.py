@@ -71,7 +71,9 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         command("program", Options, raising(ZeroDivisionError()))
 
 
-@pytest.mark.parametrize(("arguments", "quoted"), [("--tims 1", "--tims"), ("--times many", "many"), ("extra", "extra")])
+@pytest.mark.parametrize(
+    ("arguments", "quoted"), [("--tims 1", "--tims"), ("--times many", "many"), ("extra", "extra")]
+)
 def test_unknown_options_are_refused(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: str, quoted: str
 ) -> None:

@@ -29,5 +29,5 @@ def test_anything_else_is_quoted_without_a_guess(value: object) -> None:
 
 
 def test_nothing_may_be_accepted() -> None:
-    with pytest.raises(ValueError, match="encoder: got 'mel', accepted are $"):
+    with pytest.raises(ValueError, match=r"encoder: got 'mel', accepted are $"):
         one_of("encoder", "mel", ())

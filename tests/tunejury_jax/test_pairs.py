@@ -76,9 +76,7 @@ def test_null_text_is_empty(field: str) -> None:
     assert parse_pair(RECORD | {field: None}) == parse_pair(RECORD)
 
 
-@pytest.mark.parametrize(
-    "field", ["span_a", "span_b", "system_a", "system_b", "confidence", "rater", "time", "split"]
-)
+@pytest.mark.parametrize("field", ["span_a", "span_b", "system_a", "system_b", "confidence", "rater", "time", "split"])
 def test_null_is_none(field: str) -> None:
     assert parse_pair(RECORD | {field: None}) == parse_pair(RECORD)
 
@@ -109,7 +107,11 @@ BAD_FIELDS = [
     ("winner", "a", "field: got 'winner', accepted are 'id', 'source',"),
     ("promt", "x", "field: got 'promt', accepted are"),
     ("promt", "x", "(did you mean 'prompt'?)"),
-    ("split", "validation", "split: got 'validation', accepted are 'train', 'valid', 'test', 'none' (did you mean 'valid'"),
+    (
+        "split",
+        "validation",
+        "split: got 'validation', accepted are 'train', 'valid', 'test', 'none' (did you mean 'valid'",
+    ),
     ("id", "", "id: expected a non-empty string, got ''"),
     ("id", " \t", "id: expected a non-empty string, got ' \\t'"),
     ("id", 7, "id: expected a non-empty string, got 7"),
@@ -167,7 +169,7 @@ def test_a_missing_field_is_named(field: str) -> None:
 
 def test_a_duplicate_id_names_both_lines(tmp_path: Path) -> None:
     path = lines(tmp_path / "pairs.jsonl", RECORD, RECORD | {"id": "p2"}, b"", RECORD | {"label": "b"})
-    with pytest.raises(ValueError, match="pairs.jsonl, line 4: id: 'p1' occurs twice, first in line 1$"):
+    with pytest.raises(ValueError, match=r"pairs\.jsonl, line 4: id: 'p1' occurs twice, first in line 1$"):
         read_pairs(path)
 
 
@@ -203,7 +205,7 @@ def test_the_longest_line_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"\n \n"])
 def test_a_file_without_pairs_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "pairs.jsonl").write_bytes(content)
-    with pytest.raises(ValueError, match="pairs.jsonl: holds no pairs, expected one JSON record a line"):
+    with pytest.raises(ValueError, match=r"pairs\.jsonl: holds no pairs, expected one JSON record a line"):
         read_pairs(tmp_path / "pairs.jsonl")
 
 

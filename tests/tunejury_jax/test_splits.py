@@ -50,7 +50,9 @@ def test_published_splits_have_the_published_counts(name: str, counts: tuple[int
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason=NO_DATA)
 def test_the_increment_is_no_split() -> None:
-    with pytest.raises(ValueError, match=r"increment.json: split: got 'new_uuids', accepted are 'train', 'valid', 'test'"):
+    with pytest.raises(
+        ValueError, match=r"increment.json: split: got 'new_uuids', accepted are 'train', 'valid', 'test'"
+    ):
         read_split(PUBLISHED / "MusicArena_v2_increment.json")
 
 
@@ -87,7 +89,7 @@ def test_a_split_file_that_is_none(tmp_path: Path, document: Any, message: str) 
 def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
     with (tmp_path / "split.json").open("wb") as file:
         file.truncate(100 << 30)
-    with pytest.raises(ValueError, match="split.json: 107374182400 bytes, accepted are at most 268435456"):
+    with pytest.raises(ValueError, match=r"split\.json: 107374182400 bytes, accepted are at most 268435456"):
         read_split(tmp_path / "split.json")
 
 

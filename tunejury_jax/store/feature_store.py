@@ -118,7 +118,13 @@ class FeatureStore:
         return arrays
 
     def bounds(self, encoder: str, block: int) -> tuple[int, int]:
-        """First row of a block, and the row after its last."""
+        """First row of a block, and the row after its last.
+
+        Raises:
+            StoreError: The encoder has no such block.
+        """
+        if not 0 <= block < self.plan.blocks(encoder):
+            raise StoreError(f"{encoder}: has no block {block}, it has {self.plan.blocks(encoder)}")
         low = block * self.plan.block_rows
         return low, min(low + self.plan.block_rows, self.plan.rows(encoder))
 

@@ -131,8 +131,8 @@ def _refuse_other_plan(location: str, wanted: Plan, found: Plan) -> None:
 def _padded(
     store: FeatureStore, encoder: str, block: int, rows: Float[np.ndarray, "rows dim"], failed: Mapping[int, str]
 ) -> Float[np.ndarray, "block_rows dim"]:
-    spec = store.plan.encoders[encoder]
     low, high = store.bounds(encoder, block)
+    spec = store.plan.encoders[encoder]
     if rows.shape != (high - low, spec.block.dim):
         raise StoreError(f"{encoder}, block {block}: got rows of {rows.shape}, expected {(high - low, spec.block.dim)}")
     if strangers := sorted({*failed} - {*range(low, high)}):

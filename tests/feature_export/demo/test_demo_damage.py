@@ -125,7 +125,7 @@ def test_a_take_is_its_damage_at_its_volume(clean):
 
 
 def test_takes_are_distinct_start_clean_and_do_not_depend_on_the_size():
-    config, larger = DemoConfig(damaged_per_song=20), DemoConfig(songs=900, damaged_per_song=20)
+    config, larger = DemoConfig(damaged_per_song=20), DemoConfig(songs=285, damaged_per_song=20)
     takes = draw_takes(config, 5)
     assert takes == draw_takes(larger, 5)
     assert len({take.path for take in takes}) == 21

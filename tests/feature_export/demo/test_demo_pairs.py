@@ -250,8 +250,8 @@ def test_refuses_a_folder_with_other_audio(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
     [
-        ("songs", 15, "16 to 9999"),
-        ("songs", 10_000, "16 to 9999"),
+        ("songs", 15, "16 to 6000"),
+        ("songs", 6_001, "16 to 6000"),
         ("damaged_per_song", 0, "1 to 20"),
         ("damaged_per_song", 21, "1 to 20"),
         ("damage_pairs_per_song", 0, "1 to 10000"),
@@ -267,3 +267,8 @@ def test_refuses_a_folder_with_other_audio(tmp_path):
 def test_refuses_sizes_out_of_range(field, value, accepted):
     with pytest.raises(ValueError, match=f"{field}: expected {accepted}.*, got {value}"):
         DemoConfig(**{field: value})
+
+
+def test_refuses_more_clips_than_can_be_paired():
+    with pytest.raises(ValueError, match=r"songs \* \(1 \+ damaged_per_song\): expected 1 to 6000, got 10500"):
+        DemoConfig(songs=500, damaged_per_song=20)

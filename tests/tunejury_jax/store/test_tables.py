@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from store_factory import make_pairs
 
-from tunejury_jax.pairs import LABELS, SPLITS, Clip, Pair
+from tunejury_jax.pairs import LABELS, SPLITS, Pair
 from tunejury_jax.store import StoreError
 from tunejury_jax.store.tables import PAIR_COLUMNS, Tables, parse_clips, parse_rows
 
@@ -136,5 +136,5 @@ def test_a_damaged_file_is_refused(name: str, damage: str) -> None:
 
 
 def test_a_column_that_is_missing_is_named() -> None:
-    with pytest.raises(StoreError, match="tables/clips: not readable: .*begin"):
+    with pytest.raises(StoreError, match=r"tables/clips: not readable: .*begin"):
         parse_rows("clips", Tables.of(PAIRS).to_parquet()["clips"], ["source", "begin"])
