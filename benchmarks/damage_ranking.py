@@ -35,6 +35,7 @@ from tunejury_jax.pairs import Pair, Split, write_pairs
 __all__ = ["DamageRanking", "main"]
 
 SAMPLE_RATE_HZ = 24_000
+SILENT = 1e-3
 WIDTHS = "256-128-64-32"
 
 Window = Float[np.ndarray, " samples"]
@@ -103,8 +104,10 @@ def _windows(config: DamageRanking, file: Path) -> Iterator[Window]:
         raise ValueError(f"{file}: lasts {len(samples) / SAMPLE_RATE_HZ:g} s, a window {config.window_s:g} s")
     for start in np.linspace(0, len(samples) - length, config.windows).astype(int):
         window = samples[start : start + length]
-        if np.abs(window).max() > 1e-3:  # a silent window has nothing to damage
+        if np.abs(window).max() > SILENT:
             yield window
+        else:
+            print(f"passed over, nothing to damage in silence: {file.name} at {start / SAMPLE_RATE_HZ:.1f} s")
 
 
 def _write(path: Path, samples: Window) -> None:

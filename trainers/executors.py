@@ -5,7 +5,7 @@ backend decides. Both give every member the same trajectory.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +27,7 @@ class Program(NamedTuple):
     batch_size: int
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Holds the members of a population and runs epochs of some of them."""
 

@@ -86,11 +86,11 @@ def show_accuracy(console: Console, measured: Evaluation) -> None:
     table = Table(
         "pairs", "accuracy", "95 % interval", "right", "of", "p", title=f"Accuracy on split {metrics['split']!r}"
     )
-    table.add_row("head, all", *_accuracy_cells(metrics["accuracy"]), f"{metrics['chance']['p']:.2g} vs chance")
+    table.add_row("head, all", *_accuracy_cells(metrics["accuracy"]), f"{_p(metrics['chance']['p'])} vs chance")
     for name, row in metrics["by_source"].items():
         table.add_row(f"head, {name}", *_accuracy_cells(row), "")
     for name, row in metrics["baselines"].items():
-        table.add_row(f"baseline: {name}", *_accuracy_cells(row), f"{row['p']:.2g} vs head")
+        table.add_row(f"baseline: {name}", *_accuracy_cells(row), f"{_p(row['p'])} vs head")
     console.print(table)
     ece, loss = metrics["ece"], metrics["log_loss"]
     console.print(f"ECE {ece['value']:.4f} ({ece['low']:.4f} to {ece['high']:.4f}), log loss {loss['value']:.4f}")
@@ -103,6 +103,10 @@ def show_accuracy(console: Console, measured: Evaluation) -> None:
 def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
     interval = f"{row['low']:.4f} to {row['high']:.4f}"
     return f"{row['value']:.4f}", interval, str(row["correct"]), str(row["n_decisive"])
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-99 else "< 1e-99"
 
 
 def _leaderboard(trials: Sequence[Mapping[str, Any]]) -> Table:

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,6 +14,7 @@ __all__ = ["Advance", "progress"]
 LINE_EVERY_S = 10.0
 
 
+@runtime_checkable
 class Advance(Protocol):
     """Reports what was done since the last call, and optionally a note on how it goes."""
 

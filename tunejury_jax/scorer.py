@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ BATCH_ROWS = 256
 Audio = Path | str | Num[np.ndarray, "*channels samples"]
 
 
+@runtime_checkable
 class EncoderStack(Protocol):
     """What the scorer needs of the encoders."""
 
