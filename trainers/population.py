@@ -32,6 +32,7 @@ __all__ = [
     "margins",
     "run_epoch",
     "run_stacked_epoch",
+    "start_member",
     "train_step",
 ]
 
@@ -108,7 +109,11 @@ class EpochMetrics(NamedTuple):
 
 def init_member(config: HeadConfig, hyper: Hyper) -> Member:
     """A fresh member; its weights are a function of its key."""
-    variables = initialise(config, jax.random.fold_in(hyper.key, 0))
+    return start_member(initialise(config, jax.random.fold_in(hyper.key, 0)), hyper)
+
+
+def start_member(variables: Variables, hyper: Hyper) -> Member:
+    """A member that starts from given weights."""
     params, batch_stats = variables["params"], variables["batch_stats"]
     count = partial(jnp.zeros, (), jnp.int32)
     # Copies, not aliases: a member is donated whole, and a buffer can be given away only once.

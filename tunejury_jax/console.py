@@ -30,5 +30,8 @@ def command(program: str, config: type[Config], main: Callable[[Config], int | N
 
 
 def make_console() -> Console:
-    """A console on standard output; as wide as the terminal, or wide enough for tables where there is none."""
-    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
+    """A console on standard output; as wide as the terminal, or wide enough for tables where there is none.
+
+    It prints text as it is: file names hold brackets and colons, which rich would read as styles and emoji.
+    """
+    return Console(width=None if sys.stdout.isatty() else FILE_WIDTH, markup=False, emoji=False)

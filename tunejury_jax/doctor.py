@@ -4,6 +4,7 @@ import importlib.util
 import platform
 from collections.abc import Iterator
 from importlib import import_module, metadata
+from types import ModuleType
 from typing import NamedTuple
 
 __all__ = ["Finding", "examine"]
@@ -14,7 +15,7 @@ OPTIONAL = {
     "soundfile": ("soundfile", "reading wav, flac, mp3 and ogg"),
     "av": ("av", "reading m4a, mp4 and webm"),
 }
-INSTALL_EXPORT = "pip install 'tunejury-jax[export]'"
+INSTALL, INSTALL_EXPORT = "pip install tunejury-jax", "pip install 'tunejury-jax[export]'"
 
 
 class Finding(NamedTuple):
@@ -26,10 +27,10 @@ class Finding(NamedTuple):
 
 
 def examine() -> Iterator[Finding]:
-    """Looks at versions, backends and optional parts; a missing optional part is no failure."""
+    """Looks at versions, backends and optional parts; one that is missing or broken is reported, never raised."""
     yield Finding("python", platform.python_version())
     for name in ("tunejury-jax", *REQUIRED):
-        yield Finding(name, metadata.version(name))
+        yield _required(name)
     for name, (module, use) in OPTIONAL.items():
         if importlib.util.find_spec(module):
             yield Finding(name, metadata.version(name))
@@ -40,9 +41,21 @@ def examine() -> Iterator[Finding]:
     yield _torch_extensions()
 
 
-def _jax_backend() -> Finding:
-    import jax
+def _required(name: str) -> Finding:
+    try:
+        return Finding(name, metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return Finding(name, "missing", INSTALL)
 
+
+def _jax_backend() -> Finding:
+    try:
+        return _jax_devices(import_module("jax"))
+    except (ImportError, RuntimeError) as error:
+        return Finding("jax backend", f"broken: {error}", INSTALL)
+
+
+def _jax_devices(jax: ModuleType) -> Finding:
     devices = ", ".join(sorted({device.device_kind for device in jax.devices()}))
     state = f"{jax.default_backend()}: {jax.device_count()} x {devices}"
     nvidia_without_jax = jax.default_backend() == "cpu" and _cuda_by_torch()
@@ -53,7 +66,10 @@ def _jax_backend() -> Finding:
 def _torch_backend() -> Finding:
     if not importlib.util.find_spec("torch"):
         return Finding("torch backend", "none", INSTALL_EXPORT)
-    torch = import_module("torch")
+    try:
+        torch = import_module("torch")
+    except (ImportError, OSError) as error:
+        return Finding("torch backend", f"broken: {error}", INSTALL_EXPORT)
     return Finding("torch backend", torch.cuda.get_device_name(0) if _cuda_by_torch() else "cpu")
 
 
@@ -71,4 +87,7 @@ def _torch_extensions() -> Finding:
 
 
 def _cuda_by_torch() -> bool:
-    return bool(importlib.util.find_spec("torch")) and import_module("torch").cuda.is_available()
+    try:
+        return import_module("torch").cuda.is_available()
+    except (ImportError, OSError):  # absent or broken, which has a finding of its own
+        return False

@@ -25,6 +25,6 @@ def pair_loss(margin: Float[Array, ""], target: Float[Array, ""]) -> Float[Array
     return -target * jax.nn.log_sigmoid(margin) - (1.0 - target) * jax.nn.log_sigmoid(-margin)
 
 
-def smooth(target: Float[Array, ""], smoothing: Float[Array, ""]) -> Float[Array, ""]:
+def smooth(target: Float[Array, "*batch"], smoothing: Float[Array, ""]) -> Float[Array, "*batch"]:
     """Label smoothing: moves a target towards the tie, target * (1 - smoothing) + smoothing / 2."""
     return target * (1.0 - smoothing) + 0.5 * smoothing

@@ -73,11 +73,12 @@ class Scorer:
         layout = self.checkpoint.layout
         if x.ndim != 2 or x.shape[1] != layout.dim:
             raise ValueError(f"x: got shape {x.shape}, expected (batch, {layout.dim}) for blocks {list(layout.names)}")
-        if not np.isfinite(x).all():
-            raise ValueError(f"x: row {np.flatnonzero(~np.isfinite(x).all(axis=1))[0]} is not finite")
         # Whole batches of one size: one compilation, whatever the number of rows.
         padded = np.zeros((-(-len(x) // BATCH_ROWS) * BATCH_ROWS, layout.dim), np.float32)
-        padded[: len(x)] = x
+        with np.errstate(over="ignore"):  # what does not fit float32 is refused below
+            padded[: len(x)] = x
+        if not np.isfinite(padded).all():
+            raise ValueError(f"x: row {np.flatnonzero(~np.isfinite(padded).all(axis=1))[0]} is not finite as float32")
         batches = padded.reshape(-1, BATCH_ROWS, layout.dim)
         return np.concatenate([np.asarray(self._score(jnp.asarray(b))) for b in batches] or [padded[:, 0]])[: len(x)]
 

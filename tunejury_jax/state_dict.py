@@ -13,7 +13,9 @@ import numpy as np
 from tunejury_jax.head import Variables
 from tunejury_jax.head_config import HeadConfig
 
-__all__ = ["expected_shapes", "from_state_dict", "to_state_dict"]
+__all__ = ["expected_shapes", "from_state_dict", "infer_config", "to_state_dict"]
+
+COUNTER = ".num_batches_tracked"
 
 StateDict = dict[str, np.ndarray]
 
@@ -45,6 +47,21 @@ def expected_shapes(config: HeadConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def infer_config(state: Mapping[str, np.ndarray]) -> HeadConfig:
+    """Reads the shape of a head off its arrays.
+
+    Raises:
+        ValueError: There are no Linear weights where those of a head would be.
+    """
+    weights = {}
+    while (name := f"net.{4 * len(weights)}.weight") in state and state[name].ndim == 2:
+        weights[name] = state[name].shape
+    if len(weights) < 2:
+        raise ValueError(f"state dict: expected matrices net.0.weight, net.4.weight, ..., got {sorted(state)[:6]}")
+    outputs = [shape[0] for shape in weights.values()]
+    return HeadConfig(state["net.0.weight"].shape[1], tuple(outputs[:-1]))
+
+
 def to_state_dict(variables: Variables) -> StateDict:
     """The head's arrays under their torch names and in torch's orientation."""
     layers = len(variables["batch_stats"])
@@ -55,13 +72,15 @@ def to_state_dict(variables: Variables) -> StateDict:
 def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Variables:
     """The flax variables of a head's arrays; the arrays keep their type.
 
+    torch's counters `num_batches_tracked` are passed over: with a fixed momentum nothing depends on them.
+
     Raises:
         ValueError: A name is missing or left over, a shape is wrong, or a value is not finite.
     """
     shapes = expected_shapes(config)
     if missing := sorted(shapes.keys() - state.keys()):
         raise ValueError(f"state dict: {missing[:4]} missing, expected {len(shapes)} arrays for widths {config.widths}")
-    if unknown := sorted(state.keys() - shapes.keys()):
+    if unknown := sorted(name for name in state.keys() - shapes.keys() if not name.endswith(COUNTER)):
         raise ValueError(f"state dict: {unknown[:4]} are not arrays of a head with widths {config.widths}")
     variables: dict[str, dict[str, dict[str, jnp.ndarray]]] = {"params": {}, "batch_stats": {}}
     for name, (collection, module, array) in _places(len(config.widths)).items():

@@ -53,7 +53,7 @@ class FakeStack:
     def provenance(self):
         return {name: {"encoder": name, "revision": self.revision} for name in ("signal", "toy", "words")}
 
-    def features(self, audio, sample_rate_hz, prompt):
+    def embed(self, audio, sample_rate_hz, prompt):
         self.asked.append((audio, sample_rate_hz, prompt))
         prompt_row = np.full(4, float(len(prompt)), np.float32)
         return {"words": prompt_row, "toy": np.arange(8, dtype=np.float32) / 8, "signal": np.zeros(5, np.float32)}
@@ -113,14 +113,14 @@ def test_rows_of_another_width_are_refused(scorer, untyped, shape):
 def test_a_row_that_is_not_finite_is_named(scorer, value):
     x = features(300)
     x[270, 3] = value
-    with pytest.raises(ValueError, match="x: row 270 is not finite"):
+    with pytest.raises(ValueError, match="x: row 270 is not finite as float32"):
         scorer.score_features(x)
 
 
 def test_a_row_beyond_float32_is_named(scorer):
     x = features(3).astype(np.float64)
     x[1, 3] = 1e60
-    with pytest.raises(ValueError, match="x: row 1 is not finite"):
+    with pytest.raises(ValueError, match="x: row 1 is not finite as float32"):
         scorer.score_features(x)
 
 
