@@ -75,7 +75,9 @@ def write_m4a(path: Path, seconds: float = 0.5) -> None:
         container.mux(stream.encode(None))
 
 
-def clip_pairs(names: Iterable[str], path: Path | None = None, span: Span | None = None, prompts: int = 3) -> list[Pair]:
+def clip_pairs(
+    names: Iterable[str], path: Path | None = None, span: Span | None = None, prompts: int = 3
+) -> list[Pair]:
     """Pairs each file with the next one, in a ring; also writes them as a pairs file if a path is given."""
     ring = list(names)
     pairs = [

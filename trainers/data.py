@@ -82,6 +82,10 @@ class Dataset:
             )
         return rows
 
+    def decisive(self, split: Split) -> int:
+        """How many usable pairs of a split have a winner."""
+        return int((np.asarray(self.arrays.target)[self.splits[split]] != 0.5).sum())
+
 
 def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None = None) -> Dataset:
     """Reads a store's features and pairs.

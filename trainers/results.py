@@ -65,19 +65,28 @@ def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Seq
     best_first = ranked(trials)
     if not best_first:
         raise ValueError(f"{folder.path}: all {len(trials)} heads failed; see {folder.trials}")
+    measured = _measure_held_out(folder, dataset, store) if dataset.decisive("test") else None
+    report = write_report(folder.path)
+    console = make_console()
+    console.print(_leaderboard(best_first))
+    if measured:
+        show_accuracy(console, measured)
+    else:
+        console.print("The store has no decisive test pair: nothing was measured on held-out pairs")
+    failed = len(trials) - len(best_first)
+    console.print(f"{failed} of {len(trials)} heads failed, see {folder.trials}" if failed else "No head failed.")
+    console.print(f"Report: {report}", soft_wrap=True)
+    console.print(f"Next:   tunejury score YOUR_FILE.wav --checkpoint {folder.best}", soft_wrap=True)
+
+
+def _measure_held_out(folder: RunFolder, dataset: Dataset, store: FeatureStore) -> Evaluation:
+    """Evaluates the best head on the test split, and lets its checkpoint say so."""
     checkpoint = Checkpoint.load(folder.best)
     measured = evaluate(checkpoint, dataset, store, "test")
     measured.save(folder.test)
     held_out = {f"test_{name}": measured.metrics[name] for name in ("accuracy", "log_loss", "ece")}
     dataclasses.replace(checkpoint, metrics={**checkpoint.metrics, **held_out}).save(folder.best)
-    report = write_report(folder.path)
-    console = make_console()
-    console.print(_leaderboard(best_first))
-    show_accuracy(console, measured)
-    failed = len(trials) - len(best_first)
-    console.print(f"{failed} of {len(trials)} heads failed, see {folder.trials}" if failed else "No head failed.")
-    console.print(f"Report: {report}", soft_wrap=True)
-    console.print(f"Next:   tunejury score YOUR_FILE.wav --checkpoint {folder.best}", soft_wrap=True)
+    return measured
 
 
 def show_accuracy(console: Console, measured: Evaluation) -> None:

@@ -82,7 +82,7 @@ def run(chosen: Command) -> int:
 
 def main() -> None:
     """Entry point of the console script."""
-    command("tunejury", Annotated[Command, tyro.conf.OmitSubcommandPrefixes], run)  # type: ignore[arg-type]
+    command("tunejury", Annotated[Command, tyro.conf.OmitSubcommandPrefixes], run)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -11,11 +11,9 @@ __all__ = ["command", "make_console"]
 
 FILE_WIDTH = 120
 
-Config = TypeVar("Config")
 
-
-def command(program: str, config: type[Config], main: Callable[[Config], int | None]) -> None:
-    """Parses the options that `config` describes, runs `main` on them and exits.
+def command(program: str, config: Any, main: Callable[[Any], int | None]) -> None:
+    """Parses the options that `config` describes, a dataclass or a union of them, runs `main` on them and exits.
 
     Exit status: what `main` returns (None is 0), 2 for input that was refused, 130 when interrupted.
     """

@@ -1,8 +1,9 @@
 """From audio to a store: every row as the encoders make it, every bad file a recorded failure, nothing else."""
 
 import hashlib
+import inspect
+import re
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import soundfile
 from audio_factory import BAD, RATE_HZ, clip_pairs, write_bad, write_clips, write_m4a
 from store_factory import snapshot
 
+from feature_export import export
 from feature_export.audio import SignalPath, load
 from feature_export.encoders import Stack, load_stack
 from feature_export.export import Encoded, Encoding, changed_audio, file_sha256, plan
@@ -93,12 +95,11 @@ def test_facts_of_one_sample(store: FeatureStore) -> None:
 
 def test_commits_have_the_digest_of_each_file(store: FeatureStore, audio: Path) -> None:
     recorded = [digest for commit in store.commits("signal") for digest in commit["audio_sha256"]]
+    found = {clip.path for clip, digest in zip(store.clips(), recorded, strict=True) if digest is None}
+    assert found == {name for name in BAD if name.split("/")[1][:3] in ("mis", "fol", "nul", "xxx")}
     for clip, digest in zip(store.clips(), recorded, strict=True):
-        there = clip.path in GOOD or (audio / "bad" in (audio / clip.path).parents and "missing" not in clip.path)
         if digest is not None:
             assert digest == hashlib.sha256((audio / clip.path).read_bytes()).hexdigest()
-        else:
-            assert not there or any(part in clip.path for part in ("folder", "\0", "xxx"))
     assert "audio_sha256" not in next(store.commits("mel_baseline"))
 
 
@@ -178,22 +179,6 @@ def test_no_prompts_at_all(audio: Path, tmp_path: Path) -> None:
     assert store.load("ngram_baseline").values.shape == (0, 256)
 
 
-class Stub:
-    """A stack whose encoders fail as told."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error, self.encoders = error, STACK.encoders
-
-    def provenance(self) -> Mapping[str, Any]:
-        return STACK.provenance()
-
-    def embed_audio(self, wave: Any) -> Mapping[str, np.ndarray]:
-        raise self.error
-
-    def embed_prompt(self, text: str) -> Mapping[str, np.ndarray]:
-        return STACK.embed_prompt(text)
-
-
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def embed_audio(stack: Stack, wave: Any) -> None:
         raise error
@@ -212,19 +197,109 @@ def test_an_encoder_that_fails_is_a_failed_row(
     assert encoded(tmp_path, audio, clip_pairs(GOOD[:2])).failures("mel_baseline") == {0: reason, 1: reason}
 
 
-def test_a_bug_stops_the_work_and_commits_nothing(
-    monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path
-) -> None:
+def test_a_bug_stops_the_work_and_commits_nothing(monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path) -> None:
     failing(monkeypatch, KeyError("bug"))
     with pytest.raises(KeyError, match="bug"):
         encoded(tmp_path, audio, clip_pairs(GOOD))
     assert not (tmp_path / "commits").exists()
 
 
-def other_encoders(change: Callable[[dict[str, Any]], None]) -> Any:
-    """The stack of another version: same blocks, another provenance."""
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        (SignalPath(train16k=True), "mel_baseline.signal_path.train16k: False, not True"),
+        (SignalPath(int16=True), "mel_baseline.signal_path.int16: False, not True"),
+    ],
+)
+def test_a_store_of_other_encoders_is_refused(audio: Path, tmp_path: Path, path: SignalPath, field: str) -> None:
+    store = plan(clip_pairs(GOOD), load_stack(["mel"], path), str(tmp_path), 4)
+    with pytest.raises(StoreError, match=re.escape(f"was planned for other encoders; these differ: {field}")):
+        Encoding(store, STACK, audio)
+    with pytest.raises(StoreError, match="holds a store with another plan; asked for encoders.mel_baseline"):
+        plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
+
+
+def test_a_store_of_fewer_encoders_is_refused(audio: Path, tmp_path: Path) -> None:
+    store = plan(clip_pairs(GOOD), Stack(STACK.audio, ()), str(tmp_path), 4)
+    with pytest.raises(StoreError, match=r"these differ: ngram_baseline: \{'dtype': .*\}, not '\(nothing\)'"):
+        Encoding(store, STACK, audio)
+
+
+def test_a_field_that_is_no_longer_recorded_is_a_difference(
+    monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path
+) -> None:
+    store = plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
     provenance = {name: dict(fields) for name, fields in STACK.provenance().items()}
-    change(provenance)
-    stack = Stub(ValueError())
-    stack.provenance = lambda: provenance
-    return stack
+    assert provenance["signal"].pop("sample_rate_hz") is None
+    monkeypatch.setattr(Stack, "provenance", lambda stack: provenance)
+    with pytest.raises(StoreError, match=r"these differ: signal.sample_rate_hz: '\(nothing\)', not None"):
+        Encoding(store, STACK, audio)
+
+
+@pytest.mark.parametrize("shard", [(1, 1), (-1, 2), (0, 0)])
+def test_a_shard_that_is_none(store: FeatureStore, audio: Path, shard: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=f"shard: got {shard[0]}/{shard[1]}, expected i/n with 0 <= i < n"):
+        Encoding(store, STACK, audio, shard)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "000.wav"])
+def test_an_audio_root_that_is_none(store: FeatureStore, audio: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"audio_root: {str(audio / name)!r} is not a folder")):
+        Encoding(store, STACK, audio / name)
+
+
+def test_unchanged_audio_is_unchanged(store: FeatureStore, audio: Path) -> None:
+    assert changed_audio(store, audio) == []
+
+
+def test_changed_audio_is_found(store: FeatureStore, audio: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(audio, tmp_path / "audio")
+    (root / "000.wav").write_bytes((root / "001.wav").read_bytes())
+    (root / "002.wav").unlink()
+    (root / "bad/missing.wav").write_bytes((root / "001.wav").read_bytes())
+    with (root / "bad/notes.txt").open("a") as file:
+        file.write("!")
+    changed = ["Noise/000.wav", "Noise/002.wav", "Noise/bad/missing.wav", "Noise/bad/notes.txt"]
+    assert changed_audio(store, root) == changed
+
+
+def test_audio_of_a_store_that_is_not_encoded(audio: Path, tmp_path: Path) -> None:
+    store = plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
+    with pytest.raises(StoreError, match="has 6 clips, and digests of 0 audio files"):
+        changed_audio(store, audio)
+
+
+def test_a_digest_is_of_the_bytes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert file_sha256(tmp_path / "file") == hashlib.sha256(b"abc").hexdigest()
+
+
+@pytest.mark.parametrize("name", ["", "missing", "x" * 300, "a\0b", "loop"])
+def test_no_file_has_no_digest(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    assert file_sha256(tmp_path / name) is None
+
+
+@pytest.mark.parametrize(
+    ("clips", "prompts", "block_rows"),
+    [(2, 1, 16), (2, 2000, 32), (1023, 1, 16), (1024, 1, 32), (2048, 1, 64), (2048, 4096, 128), (66_000, 1, 1024)],
+)
+def test_blocks_are_about_a_64th_of_the_larger_table(
+    monkeypatch: pytest.MonkeyPatch, clips: int, prompts: int, block_rows: int
+) -> None:
+    monkeypatch.setattr(export, "plan_store", lambda *arguments, block_rows, environment: block_rows)
+    pairs = [
+        Pair(str(n), "S", f"{n % clips}.wav", f"{(n + 1) % clips}.wav", "a", prompt=f"{n % prompts}")
+        for n in range(max(clips, prompts))
+    ]
+    assert inspect.unwrap(plan)(pairs, STACK, "store") == block_rows
+
+
+@pytest.mark.parametrize("block_rows", [0, -1])
+def test_blocks_of_no_rows_are_refused(tmp_path: Path, block_rows: int) -> None:
+    with pytest.raises(StoreError, match=f"block_rows: got {block_rows}, expected at least 1"):
+        plan(clip_pairs(GOOD), STACK, str(tmp_path), block_rows)
+
+
+def test_versions_are_recorded(store: FeatureStore) -> None:
+    assert set(store.plan.environment) == {"tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore"}
