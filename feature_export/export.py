@@ -29,7 +29,7 @@ PACKAGES = ("tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore")
 
 
 class Encoded(NamedTuple):
-    """How many rows of a table were encoded, and how many of them could not be."""
+    """How many rows were encoded, and how many of them could not be."""
 
     rows: int
     failed: int
@@ -86,14 +86,10 @@ class Encoding:
         """How many rows there are to encode."""
         return sum(high - low for low, high in (self._bounds(table, block) for table, block in self._blocks))
 
-    def run(self, on_rows: Callable[[int], None] = lambda count: None) -> dict[Table, Encoded]:
+    def run(self, on_rows: Callable[[int], None] = lambda count: None) -> Encoded:
         """Encodes everything; `on_rows` is called with the number of rows done since the last call."""
-        done = {table: Encoded(0, 0) for table in TABLES}
-        for table, block in self._blocks:
-            low, high = self._bounds(table, block)
-            rows, failed = done[table]
-            done[table] = Encoded(rows + high - low, failed + len(self._encode(table, block, on_rows)))
-        return done
+        failed = sum(len(self._encode(table, block, on_rows)) for table, block in self._blocks)
+        return Encoded(self.rows, failed)
 
     def _names(self, table: Table) -> list[str]:
         return [name for name, spec in self._store.plan.encoders.items() if spec.block.table == table]

@@ -1,6 +1,7 @@
 """What a run is asked to do: frozen dataclasses, which are also the command line."""
 
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,8 @@ __all__ = [
     "TrainConfig",
     "parse_widths",
 ]
+
+WIDTHS = re.compile("[1-9][0-9]*(-[1-9][0-9]*)*")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class SearchSpace:
             _range(f"space.{name}", getattr(self, name), above_zero=True)
         for name in ("dropout", "label_smoothing"):
             _range(f"space.{name}", getattr(self, name), above_zero=False)
+        _require("space.dropout", self.dropout, self.dropout[1] < 1, "a range within [0, 1)")
+        _require("space.label_smoothing", self.label_smoothing, self.label_smoothing[1] <= 1, "a range within [0, 1]")
         _require("space.widths", self.widths, bool(self.widths), "at least one choice such as 256-128-64-32")
         for choice in self.widths:
             parse_widths(choice)
@@ -165,10 +170,9 @@ def parse_widths(text: str) -> tuple[int, ...]:
     Raises:
         ValueError: Not whole numbers joined by hyphens.
     """
-    parts = text.split("-")
-    if not all(part.isdigit() and int(part) >= 1 for part in parts):
+    if not WIDTHS.fullmatch(text):
         raise ValueError(f"widths: got {text!r}, expected positive whole numbers such as 256-128-64-32")
-    return tuple(int(part) for part in parts)
+    return tuple(int(part) for part in text.split("-"))
 
 
 def _require(field_name: str, value: Any, holds: bool, accepted: str) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32
+from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
 from trainers.config import DataConfig
 from tunejury_jax.blocks import SIGNAL, TABLES, Layout, Table
@@ -142,7 +142,7 @@ def _load_table(store: FeatureStore, layout: Layout, table: Table) -> _Table:
 def _with_zero_prompts(
     store: FeatureStore,
     index: Int32[np.ndarray, "pairs 3"],
-    source: Int[np.ndarray, " pairs"],
+    source: UInt8[np.ndarray, " pairs"],
     zeroed: Sequence[str],
 ) -> Int32[np.ndarray, "pairs 3"]:
     codes = [store.plan.sources.index(one_of("zero_prompt_sources", name, store.plan.sources)) for name in zeroed]
@@ -153,7 +153,7 @@ def _with_zero_prompts(
 
 
 def _targets(
-    label: Int[np.ndarray, " pairs"], both_bad_as_tie: bool
+    label: UInt8[np.ndarray, " pairs"], both_bad_as_tie: bool
 ) -> tuple[Float[np.ndarray, " pairs"], Bool[np.ndarray, " pairs"]]:
     both_bad = 0.5 if both_bad_as_tie else np.nan
     target = np.array([TARGETS.get(name, both_bad) for name in LABELS], np.float32)[label]

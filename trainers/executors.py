@@ -61,7 +61,10 @@ class Sequential:
 
 
 class Stacked:
-    """Members as lanes of one vmapped program, cut down to the next power of two as they stop."""
+    """Members as lanes of one vmapped program, cut down to the next power of two as they stop.
+
+    The lane of a member that has stopped may run on for nothing, so its state is put aside.
+    """
 
     def __init__(self, members: Sequence[Member], hypers: Sequence[Hyper], program: Program) -> None:
         self._program = program
@@ -70,7 +73,9 @@ class Stacked:
         self._finished: dict[int, Member] = {}
 
     def run(self, members: Sequence[int]) -> list[EpochMetrics]:
-        self._compact(members)
+        idle = [number for number in self._lanes if number not in members]
+        self._finished |= {number: self.member(number) for number in idle if number not in self._finished}
+        self._compact(members, idle)
         arrays, pairs, widths, batch_size = self._program
         self._members, metrics = run_stacked_epoch(
             self._members, self._hypers, arrays, pairs, widths=widths, batch_size=batch_size
@@ -84,13 +89,11 @@ class Stacked:
         lane = self._lanes.index(number)
         return jax.tree.map(lambda values: values[lane], self._members)
 
-    def _compact(self, members: Sequence[int]) -> None:
+    def _compact(self, members: Sequence[int], idle: Sequence[int]) -> None:
         size = 1 << (len(members) - 1).bit_length()
         if size >= len(self._lanes):
             return
-        idle = [number for number in self._lanes if number not in members]
         kept = [*members, *idle[: size - len(members)]]
-        self._finished |= {number: self.member(number) for number in idle if number not in kept}
         lanes = jnp.asarray([self._lanes.index(number) for number in kept])
         self._members, self._hypers = jax.tree.map(lambda values: values[lanes], (self._members, self._hypers))
         self._lanes = kept

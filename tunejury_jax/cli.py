@@ -28,7 +28,6 @@ class Score:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
-        from rich.markup import escape
         from rich.table import Table
 
         from tunejury_jax.progress import progress
@@ -39,14 +38,14 @@ class Score:
             raise ValueError("inputs: expected at least one file or folder")
         files, passed_over = find_audio(self.inputs, accepted_audio())
         scorer = Scorer.from_checkpoint(self.checkpoint)
-        table = Table("file", "reward", "error", title=escape(f"{self.checkpoint}, prompt {self.prompt!r}"))
+        table = Table("file", "reward", "error", title=f"{self.checkpoint}, prompt {self.prompt!r}")
         failed = 0
         rows_out = self.jsonl.open("w", encoding="utf-8") if self.jsonl else nullcontext()
         with rows_out as out, progress("score", len(files), "files") as advance:
             for row in score_files(scorer, files, self.prompt):
                 failed += row.error is not None
                 reward = "" if row.reward is None else f"{row.reward:+.4f}"
-                table.add_row(escape(row.id), reward, escape(row.error or ""))
+                table.add_row(row.id, reward, row.error or "")
                 advance(1)
                 if out:
                     out.write(json.dumps(row.to_json()) + "\n")

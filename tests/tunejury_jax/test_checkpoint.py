@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from closeness import assert_close
-from safetensors.numpy import save_file
-
 import quick_compile  # noqa: F401
 import reference
+from closeness import assert_close
 from random_heads import random_checkpoint, random_state
+from safetensors.numpy import save_file
+
 from tunejury_jax import checkpoint as module
 from tunejury_jax.blocks import Block, Layout
 from tunejury_jax.checkpoint import Checkpoint, recover

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import torch
-from closeness import assert_close
-
 import quick_compile  # noqa: F401
 import reference
+import torch
+from closeness import assert_close
 from torch_twin import Twin
+
 from tunejury_jax.head import Head, evaluate_head, initialise
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 from tunejury_jax.losses import pair_loss

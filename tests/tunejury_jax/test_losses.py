@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compile  # noqa: F401
+import reference
 from closeness import assert_close
 from scipy.special import expit
 
-import quick_compile  # noqa: F401
-import reference
 from tunejury_jax.losses import pair_loss, smooth
 
 MARGINS = [-800.0, -30.0, -17.0, -1.0, -1e-4, 0.0, 0.3, 5.0, 40.0, 800.0]

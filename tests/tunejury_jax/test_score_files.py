@@ -1,9 +1,9 @@
 """Files to score: which are found, and that each gives a row whatever becomes of it."""
 
 import pytest
-
 import quick_compile  # noqa: F401
 from random_heads import random_checkpoint
+
 from tunejury_jax.score_files import AudioFile, find_audio, score_files
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import fingerprint

@@ -7,14 +7,14 @@ from pathlib import Path
 import jaxtyping
 import numpy as np
 import pytest
-import soundfile
-from closeness import assert_close
-
 import quick_compile  # noqa: F401
 import reference
+import soundfile
+from closeness import assert_close
+from random_heads import random_checkpoint, random_state
+
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
-from random_heads import random_checkpoint, random_state
 from tunejury_jax import scorer as module
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.scorer import Scorer, accepted_audio

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compile  # noqa: F401
 import torch
 from closeness import assert_close
-
-import quick_compile  # noqa: F401
 from torch_twin import Twin
+
 from tunejury_jax.head import Head, evaluate_head, initialise
 from tunejury_jax.head_config import HeadConfig
-from tunejury_jax.state_dict import expected_shapes, from_state_dict, to_state_dict
+from tunejury_jax.state_dict import expected_shapes, from_state_dict, infer_config, to_state_dict
 
 CONFIG = HeadConfig(6, (5, 3))
 
@@ -54,6 +54,22 @@ def test_shapes_are_told_before_there_are_arrays(state):
 def test_arrays_keep_their_type(state):
     halves = from_state_dict({name: values.astype(np.float16) for name, values in state.items()}, CONFIG)
     assert {leaf.dtype for leaf in jax.tree.leaves(halves)} == {np.dtype(np.float16)}
+
+
+def test_torchs_counters_are_passed_over(state):
+    counted = state | {f"net.{place}.num_batches_tracked": np.int64(7) for place in (1, 5)}
+    jax.tree.map(np.testing.assert_array_equal, from_state_dict(counted, CONFIG), from_state_dict(state, CONFIG))
+
+
+def test_the_shape_of_a_head_is_read_off_its_arrays(state):
+    assert infer_config(state) == CONFIG
+    assert infer_config(Twin(3, (4,)).arrays()) == HeadConfig(3, (4,))
+
+
+@pytest.mark.parametrize("names", [(), ("net.0.weight",), ("net.4.weight", "net.8.weight"), ("net.1.weight",)])
+def test_arrays_without_two_linears_are_no_head(state, names):
+    with pytest.raises(ValueError, match=r"expected matrices net\.0\.weight, net\.4\.weight, \.\.\., got \["):
+        infer_config({name: state[name] for name in names})
 
 
 def test_a_missing_array_is_named(state):

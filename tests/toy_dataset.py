@@ -1,0 +1,31 @@
+"""A data set in memory with a planted preference: of two clips, the one whose first column is larger wins."""
+
+import jax
+import numpy as np
+
+from sealed_store import TOY, WORDS
+from trainers.data import Arrays, Dataset
+from tunejury_jax.blocks import Layout
+
+__all__ = ["toy_dataset"]
+
+
+def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed: int = 0) -> Dataset:
+    """So many pairs of 80 clips to train and to validate on, a tenth of them ties, and none to test on."""
+    generator, count = np.random.default_rng(seed), train + valid
+    clip, prompt = generator.standard_normal((80, 8)), generator.standard_normal((4, 4))
+    prompt[3] = 0
+    sides = np.array([generator.choice(80, 2, replace=False) for _ in range(count)])
+    target = (clip[sides[:, 0], 0] > clip[sides[:, 1], 0]).astype(dtype)
+    target[generator.random(count) < 0.1] = 0.5
+    index = np.column_stack([sides, generator.integers(0, 4, count)]).astype(np.int32)
+    rows, none = np.arange(count), np.arange(0)
+    return Dataset(
+        arrays=Arrays(*(jax.device_put(v) for v in (clip.astype(dtype), prompt.astype(dtype), index, target))),
+        layout=Layout.of([TOY.block, WORDS.block]),
+        encoders={"toy": TOY, "words": WORDS},
+        splits={"train": rows[:train], "valid": rows[train:], "test": none, "none": none},
+        source=np.zeros(count, np.int64),
+        sources=("Toy",),
+        skipped={},
+    )

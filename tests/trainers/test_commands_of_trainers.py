@@ -1,0 +1,80 @@
+"""`trainers.train`, `evaluate` and `export` as commands, and what they refuse."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sealed_store import FACTS, TOY, toy_store
+
+from trainers import evaluate, export, train
+from trainers.config import EvaluateConfig, ExportConfig, RunConfig, TrainConfig
+from tunejury_jax.checkpoint import Checkpoint
+
+RECIPE = TrainConfig(learning_rate=1e-2, widths=(6,), max_epochs=3)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    location = tmp_path_factory.mktemp("toy") / "store"
+    toy_store(location)
+    return location
+
+
+@pytest.fixture(scope="module")
+def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("run") / "one"
+    train.main(RunConfig(str(store), str(out), RECIPE))
+    return out
+
+
+def test_a_training_run_has_one_trial_and_its_epochs(run: Path) -> None:
+    (trial,) = [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
+    assert (trial["trial"], trial["state"], trial["params"]["widths"]) == (0, "complete", "6")
+    assert len((run / "epochs.jsonl").read_text().splitlines()) == trial["epochs"] == 3
+
+
+def test_training_again_gives_the_same_head(store: Path, run: Path) -> None:
+    before = Checkpoint.load(run / "best").sha256
+    train.main(RunConfig(str(store), str(run), RECIPE))
+    assert Checkpoint.load(run / "best").sha256 == before
+    assert len((run / "epochs.jsonl").read_text().splitlines()) == 3
+
+
+def test_evaluation_of_the_best_head_agrees_with_the_run(store: Path, run: Path, tmp_path: Path) -> None:
+    evaluate.main(EvaluateConfig(str(store), str(run / "best"), str(tmp_path / "out")))
+    again = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    measured = json.loads((run / "test" / "metrics.json").read_text())
+    assert again["accuracy"] == measured["accuracy"]
+    assert again["checkpoint"] == measured["checkpoint"]
+
+
+def test_a_checkpoint_of_other_blocks_is_refused(run: Path, tmp_path: Path) -> None:
+    other = toy_store(tmp_path / "other", specs=(TOY, FACTS))
+    with pytest.raises(ValueError, match="has no block 'words', which the checkpoint needs"):
+        evaluate.main(EvaluateConfig(other.location, str(run / "best"), str(tmp_path / "out")))
+
+
+def test_an_exported_head_is_the_run_s_best(run: Path, tmp_path: Path) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "head")))
+    assert Checkpoint.load(tmp_path / "head").sha256 == Checkpoint.load(run / "best").sha256
+
+
+def test_a_folder_is_not_overwritten(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"out: .* exists already; name a new folder"):
+        export.main(ExportConfig(str(run), str(tmp_path)))
+
+
+def test_a_run_without_a_head_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="has no best/ yet"):
+        export.main(ExportConfig(str(tmp_path), str(tmp_path / "head")))
+
+
+def test_bad_options_are_one_line_and_status_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "trainers.evaluate", "--store", str(tmp_path), "--checkpoint", str(tmp_path)]
+    done = subprocess.run([*command, "--out", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith("python -m trainers.evaluate: error: ")
+    assert "config.json: missing" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -1,0 +1,164 @@
+"""From a store to arrays: every pair against a plain loop over its record, and what is left out and counted."""
+
+import jax
+import jax.numpy as jnp
+import jaxtyping
+import numpy as np
+import pytest
+import quick_compile  # noqa: F401
+from sealed_store import EXTRA, FACTS, TOY, WORDS, seal, toy_values
+
+from trainers.config import DataConfig
+from trainers.data import gather, load_dataset
+from tunejury_jax.blocks import Layout
+from tunejury_jax.pairs import SPLITS, Pair
+
+ROW = {"Alpha/0.wav": 0, "Alpha/1.wav": 1, "Alpha/2.wav": 2, "Beta/0.wav": 3, "Beta/1.wav": 4}
+PROMPTS = ("calm", "fast")
+RECORDS = [
+    ("Alpha", "0", "1", "a", "calm", "train"),
+    ("Alpha", "1", "2", "b", "fast", "train"),
+    ("Alpha", "2", "0", "tie", "", "train"),
+    ("Beta", "0", "1", "a", "fast", "train"),
+    ("Beta", "1", "0", "both_bad", "calm", "valid"),
+    ("Beta", "1", "0", "b", " ", "valid"),
+    ("Alpha", "0", "2", "b", "calm", "test"),
+    ("Alpha", "1", "0", "a", "calm", "none"),
+    ("Beta", "0", "1", "both_bad", "fast", "none"),
+]
+PAIRS = [
+    Pair(f"p{n}", source, f"{a}.wav", f"{b}.wav", label, prompt=prompt, split=split)
+    for n, (source, a, b, label, prompt, split) in enumerate(RECORDS)
+]
+SPECS = (WORDS, TOY, FACTS, EXTRA)  # not in the order of a layout
+VALUES = toy_values(5, prompts=2)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return seal(tmp_path_factory.mktemp("store"), PAIRS, SPECS, VALUES)
+
+
+@pytest.fixture(scope="module")
+def damaged(tmp_path_factory):
+    """A store whose clip Alpha/2.wav could not be encoded by `toy`."""
+    location = tmp_path_factory.mktemp("damaged")
+    return seal(location, PAIRS, SPECS, VALUES, failed={"toy": {2: "truncated"}, "signal": {2: "truncated"}})
+
+
+def expected_rows(pair, blocks=("extra", "toy", "words"), zeroed=()):
+    """The two rows of a pair, column by column, as the definitions say."""
+    sides = []
+    for clip in (pair.audio_a, pair.audio_b):
+        row = []
+        for block in blocks:
+            values = VALUES[block].astype(np.float16 if block == "extra" else np.float32)
+            if block == "words":
+                silent = not pair.prompt.strip() or pair.source in zeroed
+                row += [0.0] * 4 if silent else values[PROMPTS.index(pair.prompt)].tolist()
+            else:
+                row += values[ROW[f"{pair.source}/{clip}"]].tolist()
+        sides.append(row)
+    return np.float32(sides)
+
+
+def gathered(dataset, rows, keep=None):
+    columns = jnp.ones(dataset.layout.dim, bool) if keep is None else jnp.asarray(dataset.layout.mask(keep))
+    return np.asarray(jax.jit(gather)(dataset.arrays, jnp.asarray(rows), columns))
+
+
+@pytest.mark.parametrize("blocks", [(), ("toy",), ("words",), ("words", "extra"), ("extra", "toy", "words")])
+@pytest.mark.parametrize("zeroed", [(), ("Beta",), ("Alpha", "Beta")])
+def test_gathered_features_are_those_of_each_record(store, blocks, zeroed):
+    dataset = load_dataset(store, DataConfig(blocks=blocks, zero_prompt_sources=zeroed))
+    names = tuple(sorted(blocks or ("extra", "toy", "words")))
+    assert dataset.layout.names == names
+    found = gathered(dataset, np.arange(len(PAIRS)))
+    for number, pair in enumerate(PAIRS):
+        np.testing.assert_array_equal(found[:, number], expected_rows(pair, names, zeroed))
+
+
+def test_columns_of_blocks_that_a_head_does_not_see_are_zero(store):
+    dataset = load_dataset(store, DataConfig())
+    found = gathered(dataset, np.array([0, 3]), keep=["toy"])
+    toy = dataset.layout.columns("toy")
+    np.testing.assert_array_equal(found[:, 1, toy], expected_rows(PAIRS[3])[:, toy])
+    assert not np.delete(found, np.arange(toy.start, toy.stop), axis=-1).any()
+
+
+def test_file_facts_are_no_features(store):
+    assert "signal" not in load_dataset(store, DataConfig()).layout.names
+    with pytest.raises(ValueError, match="blocks: got 'signal', accepted are 'extra', 'toy', 'words'"):
+        load_dataset(store, DataConfig(blocks=("toy", "signal")))
+
+
+def test_encoders_are_those_of_the_layout_in_its_order(store):
+    dataset = load_dataset(store, DataConfig(blocks=("words", "toy")))
+    assert list(dataset.encoders.items()) == [("toy", TOY), ("words", WORDS)]
+
+
+def test_a_given_layout_overrides_the_blocks(store):
+    layout = Layout.of([TOY.block])
+    assert load_dataset(store, DataConfig(blocks=("words",)), layout).layout == layout
+
+
+def test_targets_are_the_labels(store):
+    dataset = load_dataset(store, DataConfig())
+    targets = {"a": 1.0, "b": 0.0, "tie": 0.5, "both_bad": np.nan}
+    np.testing.assert_array_equal(dataset.arrays.target, np.float32([targets[p.label] for p in PAIRS]))
+
+
+@pytest.mark.parametrize(
+    ("as_tie", "valid", "skipped"), [(False, [5], {"both clips found bad": 2}), (True, [4, 5], {})]
+)
+def test_both_bad_is_dropped_and_counted_or_a_tie(store, as_tie, valid, skipped):
+    dataset = load_dataset(store, DataConfig(both_bad_as_tie=as_tie))
+    assert dataset.pairs("valid").tolist() == valid
+    assert dataset.skipped == skipped | {"in no split": 2 if as_tie else 1}
+    assert np.isfinite(np.asarray(dataset.arrays.target)[dataset.pairs("valid")]).all()
+    assert not as_tie or dataset.arrays.target[4] == 0.5
+
+
+def test_splits_are_those_of_the_records(store):
+    dataset = load_dataset(store, DataConfig())
+    for split in SPLITS:
+        usable = [n for n, p in enumerate(PAIRS) if p.split == split and p.label != "both_bad"]
+        assert dataset.pairs(split).tolist() == usable
+    assert [dataset.sources[code] for code in dataset.source] == [pair.source for pair in PAIRS]
+
+
+def test_decisive_pairs_are_counted(store):
+    counts = {split: load_dataset(store, DataConfig()).decisive(split) for split in SPLITS}
+    assert counts == {"train": 3, "valid": 1, "test": 1, "none": 1}
+
+
+def test_pairs_of_a_failed_clip_are_dropped_and_counted(damaged):
+    dataset = load_dataset(damaged, DataConfig())
+    assert dataset.pairs("train").tolist() == [0, 3]
+    assert dataset.skipped == {"both clips found bad": 2, "audio could not be encoded": 3, "in no split": 1}
+    assert np.isfinite(dataset.arrays.clip).all()
+    found = gathered(dataset, dataset.pairs("train"))
+    np.testing.assert_array_equal(found[:, 0], expected_rows(PAIRS[0]))
+
+
+def test_a_clip_that_only_unused_encoders_failed_on_is_used(damaged):
+    dataset = load_dataset(damaged, DataConfig(blocks=("extra",)))
+    assert dataset.pairs("train").tolist() == [0, 1, 2, 3]
+    assert "audio could not be encoded" not in dataset.skipped
+
+
+def test_a_split_without_usable_pairs_says_what_there_is(damaged):
+    message = r"split: 'test' has no usable pairs; the store has \{'train': 2, 'valid': 1, 'test': 0, 'none': 1\}, "
+    with pytest.raises(ValueError, match=message + r"skipped \{.*'audio could not be encoded': 3"):
+        load_dataset(damaged, DataConfig()).pairs("test")
+
+
+def test_unknown_names_are_refused_with_what_there_is(store, monkeypatch):
+    dataset = load_dataset(store, DataConfig())
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # which would refuse a split first
+    with pytest.raises(ValueError, match=r"blocks: got 'toi', accepted are .*did you mean 'toy'"):
+        load_dataset(store, DataConfig(blocks=("toi",)))
+    with pytest.raises(ValueError, match=r"zero_prompt_sources: got 'alpha', accepted are 'Alpha', 'Beta'"):
+        load_dataset(store, DataConfig(zero_prompt_sources=("alpha",)))
+    with pytest.raises(ValueError, match="split: got 'dev', accepted are 'train', 'valid', 'test', 'none'"):
+        dataset.pairs("dev")

@@ -1,0 +1,104 @@
+"""Held-out measurement against counts made by hand, and the trivial rules."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
+
+from trainers.config import DataConfig, TrainConfig
+from trainers.data import Dataset, load_dataset
+from trainers.evaluation import evaluate
+from trainers.fit import fit
+from trainers.results import release
+from tunejury_jax.blocks import FACTS as FACT_NAMES
+from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.store import FeatureStore
+
+RECIPE = TrainConfig(learning_rate=1e-2, widths=(6,), max_epochs=2, dropout=0.0)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> FeatureStore:
+    return toy_store(tmp_path_factory.mktemp("toy") / "store")
+
+
+@pytest.fixture(scope="module")
+def dataset(store: FeatureStore) -> Dataset:
+    return load_dataset(store, DataConfig())
+
+
+@pytest.fixture(scope="module")
+def checkpoint(store: FeatureStore, dataset: Dataset) -> Checkpoint:
+    (fitted,) = fit([RECIPE], dataset)
+    return release(fitted, dataset, store, DataConfig())
+
+
+def scores_by_hand(checkpoint: Checkpoint, dataset: Dataset, rows: np.ndarray, side: int) -> np.ndarray:
+    arrays = dataset.arrays
+    index = np.asarray(arrays.index)[rows]
+    x = np.concatenate([np.asarray(arrays.clip)[index[:, side]], np.asarray(arrays.prompt)[index[:, 2]]], axis=1)
+    return np.asarray(checkpoint.score(jnp.asarray(x)), np.float64)
+
+
+def test_margins_and_counts_are_those_made_by_hand(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore
+) -> None:
+    measured = evaluate(checkpoint, dataset, store, "test")
+    rows = dataset.splits["test"]
+    margins = scores_by_hand(checkpoint, dataset, rows, 0) - scores_by_hand(checkpoint, dataset, rows, 1)
+    np.testing.assert_allclose(measured.margins, margins, atol=2e-5)
+    targets = np.asarray(dataset.arrays.target)[rows]
+    right = sum((m > 0) == (t > 0.5) for m, t in zip(measured.margins, targets, strict=True) if t != 0.5)
+    assert measured.metrics["accuracy"]["correct"] == right
+    assert measured.metrics["accuracy"]["ties"] == (targets == 0.5).sum()
+
+
+def test_sources_add_up_to_the_whole(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore) -> None:
+    metrics = evaluate(checkpoint, dataset, store, "test").metrics
+    assert sorted(metrics["by_source"]) == ["Alpha", "Beta"]
+    for count in ("correct", "n_decisive", "ties"):
+        assert sum(source[count] for source in metrics["by_source"].values()) == metrics["accuracy"][count]
+
+
+def test_a_rule_is_given_the_direction_that_suits_the_training_pairs(tmp_path: Path) -> None:
+    """Quieter wins everywhere: the rule must find that out, and be right on every held-out pair."""
+    values = toy_values(80)
+    values["signal"][:, FACT_NAMES.index("rms_dbfs")] = -values["toy"][:, 0]
+    store = seal(tmp_path / "store", toy_pairs(values["toy"], 240), (TOY, WORDS, FACTS), values)
+    dataset = load_dataset(store, DataConfig())
+    (fitted,) = fit([RECIPE], dataset)
+    baselines = evaluate(release(fitted, dataset, store, DataConfig()), dataset, store, "test").metrics["baselines"]
+    assert baselines["quieter clip wins"]["value"] == 1.0
+
+
+def test_a_store_without_file_facts_has_no_rules(tmp_path: Path) -> None:
+    store = toy_store(tmp_path / "store", specs=(TOY, WORDS))
+    dataset = load_dataset(store, DataConfig())
+    (fitted,) = fit([RECIPE], dataset)
+    assert evaluate(release(fitted, dataset, store, DataConfig()), dataset, store, "test").metrics["baselines"] == {}
+
+
+def test_features_of_another_encoder_are_refused(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore) -> None:
+    other = replace(checkpoint, encoders={**checkpoint.encoders, "toy": {"encoder": "toy", "revision": "2"}})
+    with pytest.raises(ValueError, match=r"block 'toy' was made otherwise .* revision: '1', not '2'"):
+        evaluate(other, dataset, store, "test")
+
+
+def test_a_split_without_pairs_is_refused(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore) -> None:
+    with pytest.raises(ValueError, match="split: 'none' has no usable pairs; the store has"):
+        evaluate(checkpoint, dataset, store, "none")
+
+
+def test_what_is_saved_is_what_was_measured(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, tmp_path: Path
+) -> None:
+    measured = evaluate(checkpoint, dataset, store, "valid")
+    measured.save(tmp_path / "out")
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text()) == json.loads(json.dumps(measured.metrics))
+    header, *rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
+    assert header == "pair_id,source,target,margin"
+    assert len(rows) == len(measured.margins) == len(dataset.splits["valid"])

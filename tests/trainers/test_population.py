@@ -1,0 +1,293 @@
+"""The engine against torch in float64, and the laws of an epoch: its steps, its order, its compilation, its memory."""
+
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import quick_compile  # noqa: F401
+import torch
+import torch_twin
+from closeness import assert_close
+from torch_twin import Twin
+
+from trainers import population
+from trainers.config import TrainConfig
+from trainers.data import Arrays, gather
+from trainers.population import (
+    Best,
+    Hyper,
+    Member,
+    Pairs,
+    epoch,
+    epoch_steps,
+    init_member,
+    margins,
+    run_epoch,
+    start_member,
+    train_step,
+)
+from tunejury_jax import metrics
+from tunejury_jax.head import Head, evaluate_head
+from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.state_dict import from_state_dict, to_state_dict
+
+DIM, WIDTHS, BATCH, PAIRS = 10, (12, 7), 16, 43  # the last step of an epoch has 11 pairs
+CONFIG, HEAD = HeadConfig(DIM, WIDTHS), Head(WIDTHS)
+SHAPE = {"widths": WIDTHS, "batch_size": BATCH}
+RECIPE = TrainConfig(learning_rate=3e-3, weight_decay=0.05, dropout=0.0, label_smoothing=0.1, widths=WIDTHS)
+ALL = np.ones(DIM, bool)
+
+
+@pytest.fixture
+def x64():
+    with jax.enable_x64(True):
+        yield
+
+
+def twin_of(dtype=torch.float64):
+    torch.manual_seed(0)
+    return Twin(DIM, WIDTHS).to(dtype).unsettle(1)
+
+
+def some_arrays(seed=0):
+    """Features in the default float type: 7 columns of 30 clips, 3 of 5 prompts, and a row of no prompt."""
+    generator = np.random.default_rng(seed)
+    clip, prompt = generator.standard_normal((30, 7)), generator.standard_normal((6, 3))
+    prompt[5] = 0
+    index = np.stack([*generator.integers(0, 30, (2, PAIRS)), generator.integers(0, 6, PAIRS)], axis=1)
+    target = generator.choice([0.0, 0.5, 1.0], PAIRS, p=[0.4, 0.2, 0.4])
+    dtype = jnp.zeros(0).dtype
+    return Arrays(
+        *(jnp.asarray(v, dtype) for v in (clip, prompt)), jnp.asarray(index, jnp.int32), jnp.asarray(target, dtype)
+    )
+
+
+def sides_of(arrays, rows):
+    """Features of pairs by plain indexing, for torch."""
+    clip, prompt, index, target = (np.asarray(values) for values in arrays)
+    sides = [np.concatenate([clip[index[rows, side]], prompt[index[rows, 2]]], axis=1) for side in (0, 1)]
+    return (*(torch.from_numpy(side) for side in sides), torch.from_numpy(target[rows]))
+
+
+def smoothed(target, recipe=RECIPE):
+    return target * (1 - recipe.label_smoothing) + recipe.label_smoothing / 2
+
+
+def assert_same_state(member, twin, tolerance):
+    found = to_state_dict({"params": member.params, "batch_stats": member.batch_stats})
+    expected = twin.arrays()
+    assert found.keys() == expected.keys()
+    for name in found:
+        assert_close(found[name], expected[name], tolerance)
+
+
+def test_steps_are_torchs_in_float64_the_short_one_too(x64):
+    arrays, twin = some_arrays(), twin_of()
+    member, hyper = start_member(from_state_dict(twin.arrays(), CONFIG), Hyper.of(RECIPE, ALL)), Hyper.of(RECIPE, ALL)
+    optimizer = torch_twin.adamw(twin, RECIPE.learning_rate, RECIPE.weight_decay)
+    step = jax.jit(partial(train_step, HEAD))
+    for round_ in range(3):
+        order = np.random.default_rng(round_).permutation(PAIRS)
+        steps = epoch_steps(jnp.asarray(order), BATCH)
+        for number, (rows, weight) in enumerate(zip(*steps, strict=True)):
+            batch = (gather(arrays, rows, hyper.columns), arrays.target[rows], weight)
+            member, loss = step(member, hyper, batch, jax.random.key(0))
+            a, b, target = sides_of(arrays, order[number * BATCH : (number + 1) * BATCH])
+            assert len(target) == (11 if number == 2 else BATCH)
+            assert_close(loss, torch_twin.train_step(twin, optimizer, a, b, smoothed(target)), 1e-10)
+    assert_same_state(member, twin, 1e-9)
+
+
+def test_epochs_are_torchs_in_float64(x64):
+    arrays, twin, hyper = some_arrays(), twin_of(), Hyper.of(RECIPE, ALL)
+    pairs = Pairs(jnp.arange(31), jnp.arange(31, PAIRS))
+    member = start_member(from_state_dict(twin.arrays(), CONFIG), hyper)
+    optimizer = torch_twin.adamw(twin, RECIPE.learning_rate, RECIPE.weight_decay)
+    for number in (1, 2):
+        order_key, _ = jax.random.split(jax.random.fold_in(hyper.key, number))
+        order = np.asarray(jax.random.permutation(order_key, pairs.train))
+        member, found = run_epoch(member, hyper, arrays, pairs, **SHAPE)
+        batches = [sides_of(arrays, rows) for rows in np.split(order, [16])]
+        losses = [torch_twin.train_step(twin, optimizer, a, b, smoothed(y)) for a, b, y in batches]
+        assert_close(found.train_loss, np.average(losses, weights=[16, 15]), 1e-10)
+        with torch.no_grad():
+            a, b, target = sides_of(arrays, np.asarray(pairs.valid))
+            margin = (twin.eval()(a) - twin(b)).numpy()
+        assert_close(found.valid_loss, metrics.log_loss(margin, target.numpy()), 1e-9)
+        assert_close(found.valid_accuracy, metrics.accuracy(margin, target.numpy()).value, 1e-9)
+    assert_same_state(member, twin, 1e-9)
+
+
+def test_loss_gradients_and_statistics_of_the_first_step_in_float32():
+    arrays, twin, hyper = some_arrays(), twin_of(torch.float32), Hyper.of(RECIPE, ALL)
+    member = start_member(from_state_dict(twin.arrays(), CONFIG), hyper)
+    rows, weight = jnp.arange(BATCH), (jnp.arange(BATCH) < 13).astype(jnp.float32)
+    batch = (gather(arrays, rows, hyper.columns), arrays.target[rows], weight)
+    member, loss = jax.jit(partial(train_step, HEAD))(member, hyper, batch, jax.random.key(0))
+    a, b, target = sides_of(arrays, np.arange(13))
+    optimizer = torch_twin.adamw(twin, RECIPE.learning_rate, RECIPE.weight_decay)
+    assert_close(loss, torch_twin.train_step(twin, optimizer, a, b, smoothed(target)), 2e-6)
+    # After one step Adam's first moment is a tenth of the gradient. Weights are not compared: Adam makes whole steps
+    # of gradients that are rounding noise (performance.md section 6).
+    moments = to_state_dict({"params": member.optimizer[0].mu, "batch_stats": member.batch_stats})
+    expected = {name: p.grad.numpy() for name, p in twin.named_parameters()}
+    for name, gradient in expected.items():
+        assert np.abs(10 * moments[name] - gradient).max() <= 2e-5 * np.abs(gradient).max(), name
+    for name, value in twin.arrays().items():
+        if "running" in name:
+            assert_close(moments[name], value, 2e-6)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "batch"), [(2, 2), (3, 2), (7, 3), (8, 4), (9, 4), (10, 4), (33, 32), (64, 32), (5, 32), (2, 32)]
+)
+def test_an_epoch_has_each_pair_once_but_a_last_one_that_would_be_alone(pairs, batch):
+    order = np.random.default_rng(0).permutation(pairs) + 100
+    rows, weight = (np.asarray(values) for values in epoch_steps(jnp.asarray(order), batch))
+    alone = pairs % batch == 1
+    assert rows.shape == weight.shape == (math.ceil((pairs - alone) / batch), batch)
+    assert rows[weight == 1].tolist() == order[: pairs - alone].tolist()
+    assert set(weight.ravel()) <= {0.0, 1.0}
+    assert weight.sum() == pairs - alone
+    assert weight.sum(axis=1).min() >= 2
+    assert (np.diff(weight.ravel()) <= 0).all()
+
+
+def fresh(recipe=RECIPE):
+    hyper = Hyper.of(recipe, ALL)
+    return init_member(CONFIG, hyper), hyper
+
+
+TRAIN = Pairs(jnp.arange(31), jnp.arange(31, PAIRS))
+
+
+def test_a_run_compiles_once_whatever_its_hyper_parameters_and_data():
+    run_epoch.clear_cache()
+    recipes = [RECIPE, TrainConfig(widths=WIDTHS), TrainConfig(learning_rate=1.0, dropout=0.9, seed=7, patience=2)]
+    for seed, recipe in enumerate(recipes):
+        member, hyper = fresh(recipe)
+        for _ in range(3):
+            member, _ = run_epoch(member, hyper, some_arrays(seed), TRAIN, **SHAPE)
+    assert run_epoch._cache_size() == 1
+
+
+def test_data_are_an_argument_of_the_program_and_not_in_it():
+    member, hyper = fresh()
+    arrays = some_arrays()
+    program = jax.make_jaxpr(partial(epoch, **SHAPE))(member, hyper, arrays, TRAIN)
+    assert sum(np.size(const) for const in program.consts) < 10
+    assert len(program.jaxpr.invars) == len(jax.tree.leaves((member, hyper, arrays, TRAIN)))
+
+
+def test_a_member_is_given_away():
+    member, hyper = fresh()
+    kept = jax.tree.leaves(member)
+    after, _ = run_epoch(member, hyper, some_arrays(), TRAIN, **SHAPE)
+    assert all(leaf.is_deleted() for leaf in kept)
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves((after, hyper)))
+
+
+def trajectory(recipe, arrays, epochs=2):
+    member, hyper = fresh(recipe)
+    for _ in range(epochs):
+        member, _ = run_epoch(member, hyper, arrays, TRAIN, **SHAPE)
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(member)]
+
+
+def test_a_trajectory_follows_from_seed_and_data_alone():
+    recipe = TrainConfig(learning_rate=1e-2, widths=WIDTHS, seed=3)
+    first, again = trajectory(recipe, some_arrays()), trajectory(recipe, some_arrays())
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(first, again, strict=True))
+    other_seed = trajectory(TrainConfig(learning_rate=1e-2, widths=WIDTHS, seed=4), some_arrays())
+    other_data = trajectory(recipe, some_arrays(1))
+    for other in (other_seed, other_data):
+        assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_epochs_differ_in_order_and_dropout():
+    # Without a learning rate the weights stay, so losses of epochs differ only by the order and by what is dropped.
+    recipe = TrainConfig(learning_rate=1e-30, weight_decay=0.0, dropout=0.5, widths=WIDTHS)
+    (member, hyper), losses = fresh(recipe), []
+    for _ in range(3):
+        member, found = run_epoch(member, hyper, some_arrays(), TRAIN, **SHAPE)
+        losses.append(float(found.train_loss))
+    assert len(set(losses)) == 3
+
+
+def test_a_head_that_does_not_see_columns_is_a_head_without_them(x64):
+    seen = np.arange(DIM) % 3 != 0
+    twin, arrays = twin_of(), some_arrays()
+    state = twin.arrays()
+    narrow_state = state | {"net.0.weight": state["net.0.weight"][:, seen]}
+    narrow = Arrays(arrays.clip[:, seen[:7]], arrays.prompt[:, seen[7:]], arrays.index, arrays.target)
+    hyper, narrow_hyper = Hyper.of(RECIPE, seen), Hyper.of(RECIPE, np.ones(seen.sum(), bool))
+    wide_member = start_member(from_state_dict(state, CONFIG), hyper)
+    narrow_config = HeadConfig(int(seen.sum()), WIDTHS)
+    narrow_member = start_member(from_state_dict(narrow_state, narrow_config), narrow_hyper)
+    wide_member, wide = run_epoch(wide_member, hyper, arrays, TRAIN, **SHAPE)
+    narrow_member, found = run_epoch(narrow_member, narrow_hyper, narrow, TRAIN, **SHAPE)
+    assert_close(wide.valid_loss, found.valid_loss)
+    kernel = wide_member.params["linear_0"]["kernel"]
+    assert_close(kernel[seen], narrow_member.params["linear_0"]["kernel"], 1e-9)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 11])
+def test_margins_are_differences_of_scores_in_chunks_of_any_size(monkeypatch, rows):
+    monkeypatch.setattr(population, "MARGIN_CHUNK", 4)
+    arrays, variables = some_arrays(), from_state_dict(twin_of(torch.float32).arrays(), CONFIG)
+    numbers = jnp.asarray(np.random.default_rng(1).permutation(PAIRS)[:rows])
+    found = margins(HEAD, variables, arrays, numbers, jnp.asarray(ALL))
+    scores = evaluate_head(HEAD, variables, gather(arrays, numbers, jnp.asarray(ALL)))
+    assert_close(found, scores[0] - scores[1])
+    swapped = arrays._replace(index=arrays.index[:, jnp.asarray([1, 0, 2])])
+    np.testing.assert_array_equal(margins(HEAD, variables, swapped, numbers, jnp.asarray(ALL)), -found)
+
+
+def test_a_head_without_an_opinion_is_undecided():
+    member, hyper = fresh()
+    blind = hyper._replace(columns=jnp.zeros(DIM, bool))
+    _, found = run_epoch(member, blind, some_arrays(), TRAIN, **SHAPE)
+    assert_close(found.valid_loss, np.float32(math.log(2)))
+    assert found.valid_accuracy == 0.5
+
+
+@jax.jit
+def keep_best(member, hyper, loss):
+    return population._keep_best(member, hyper, loss)
+
+
+def stop_early(losses, patience, min_delta):
+    """Early stopping as one would write it: best loss, its epoch, and for each epoch whether to go on."""
+    best_loss, best_epoch, stale, going_on = np.float32(np.inf), 0, 0, []
+    for number, loss in enumerate(losses, start=1):
+        if stale < patience and loss < best_loss - np.float32(min_delta):
+            best_loss, best_epoch, stale = loss, number, 0
+        else:
+            stale += 1
+        going_on.append(stale < patience)
+    return best_loss, best_epoch, going_on
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(("patience", "min_delta"), [(1, 0.0), (2, 0.05), (4, 0.3)])
+def test_early_stopping_is_the_plain_one(seed, patience, min_delta):
+    generator = np.random.default_rng(seed)
+    losses = np.round(generator.normal(1, 0.3, 20) - 0.03 * np.arange(20), 1).astype(np.float32)
+    losses[generator.random(20) < 0.15] = np.nan
+    losses[generator.random(20) < 0.05] = np.inf
+    hyper = Hyper.of(TrainConfig(patience=patience, min_delta=min_delta), ALL)
+    zero, weights = jnp.zeros((), jnp.int32), {"w": jnp.zeros(())}
+    member = Member(weights, weights, None, zero, zero, Best(jnp.float32(jnp.inf), zero, weights, weights))
+    going_on = []
+    for number, loss in enumerate(losses, start=1):
+        now = {"w": jnp.float32(number)}
+        member = member._replace(epoch=jnp.int32(number), params=now, batch_stats=now)
+        member = keep_best(member, hyper, jnp.float32(loss))
+        going_on.append(bool(member.stale < hyper.patience))
+    best_loss, best_epoch, expected = stop_early(losses, patience, min_delta)
+    assert going_on == expected
+    assert (float(member.best.loss), int(member.best.epoch)) == (float(best_loss), best_epoch)
+    assert member.best.params["w"] == member.best.batch_stats["w"] == best_epoch

@@ -1,0 +1,83 @@
+"""The files of a run, and how a run that was killed is continued in them."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainers.fit import EpochRow
+from trainers.run_folder import RunFolder, ranked
+
+CONFIG = {"asked": {"trials": 4, "store": "here", "seed": 1}, "store": {"sha256": "a"}, "environment": {"jax": "1"}}
+
+
+def trial(number: int, loss: float | None, state: str = "complete") -> dict[str, Any]:
+    return {
+        "trial": number,
+        "state": state,
+        "params": {"learning_rate": 0.1 * number},
+        "valid_loss": loss,
+        "valid_accuracy": 0.5,
+        "best_epoch": 1,
+        "epochs": 2,
+        "seconds": 0.1,
+        "error": None,
+    }
+
+
+def test_the_same_question_continues_a_run(tmp_path: Path) -> None:
+    RunFolder(tmp_path).claim(CONFIG)
+    RunFolder(tmp_path).claim({**CONFIG, "environment": {"jax": "2"}})
+
+
+@pytest.mark.parametrize("change", [{"trials": 9}, {"store": "elsewhere"}])
+def test_a_run_may_grow_and_its_store_may_move(tmp_path: Path, change: dict[str, Any]) -> None:
+    RunFolder(tmp_path).claim(CONFIG)
+    RunFolder(tmp_path).claim({**CONFIG, "asked": {**CONFIG["asked"], **change}})
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"asked": {**CONFIG["asked"], "seed": 2}}, "asked.seed: 2, not 1"),
+        ({"store": {"sha256": "b"}}, "store.sha256: 'b', not 'a'"),
+    ],
+)
+def test_another_question_is_refused(tmp_path: Path, other: dict[str, Any], message: str) -> None:
+    RunFolder(tmp_path).claim(CONFIG)
+    with pytest.raises(ValueError, match=f"holds another run; asked for {message}. Choose another --out"):
+        RunFolder(tmp_path).claim({**CONFIG, **other})
+
+
+def test_epochs_of_unfinished_trials_and_half_lines_are_forgotten(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for number, epoch in ((0, 1), (1, 1), (0, 2), (2, 1)):
+        folder.log_epoch(number, EpochRow(0, epoch, 0.5, 0.25, 0.75))
+    with folder.epochs.open("a") as file:
+        file.write('{"trial": 0, "epo')
+    folder.forget_epochs({0, 2})
+    rows = [json.loads(line) for line in folder.epochs.read_text().splitlines()]
+    assert [(row["trial"], row["epoch"]) for row in rows] == [(0, 1), (0, 2), (2, 1)]
+    assert rows[0] == {"trial": 0, "epoch": 1, "train_loss": 0.5, "valid_loss": 0.25, "valid_accuracy": 0.75}
+
+
+def test_a_run_without_epochs_has_nothing_to_forget(tmp_path: Path) -> None:
+    RunFolder(tmp_path).forget_epochs(())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_ranks_are_by_loss_then_by_number_and_leave_out_failures() -> None:
+    trials = [trial(0, 0.5), trial(1, 0.25), trial(2, None, "failed"), trial(3, 0.25)]
+    assert [row["trial"] for row in ranked(trials)] == [1, 3, 0]
+
+
+def test_trials_and_leaderboard_hold_what_was_given(tmp_path: Path) -> None:
+    folder, trials = RunFolder(tmp_path), [trial(0, 0.5), trial(1, 0.25), trial(2, None, "failed")]
+    folder.write_trials(trials)
+    assert [json.loads(line) for line in folder.trials.read_text().splitlines()] == trials
+    with folder.leaderboard.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["rank"], row["trial"], row["learning_rate"]) for row in rows] == [("1", "1", "0.1"), ("2", "0", "0.0")]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["leaderboard.csv", "trials.jsonl"]
