@@ -121,7 +121,8 @@ def _p(p: float) -> str:
 def _leaderboard(trials: Sequence[Mapping[str, Any]]) -> Table:
     names = sorted({name for trial in trials for name in trial["params"]})
     title = f"Leaderboard, best {min(len(trials), LEADERBOARD_ROWS)} of {len(trials)}"
-    table = Table("trial", "valid loss", "valid accuracy", "best epoch", *names, title=title)
+    headings = [name.replace("_", " ") for name in names]  # underscores would not wrap
+    table = Table("trial", "valid loss", "valid accuracy", "best epoch", *headings, title=title)
     for trial in trials[:LEADERBOARD_ROWS]:
         measured = (f"{trial['valid_loss']:.4f}", f"{trial['valid_accuracy']:.4f}", str(trial["best_epoch"]))
         table.add_row(str(trial["trial"]), *measured, *(_short(trial["params"].get(name, "")) for name in names))

@@ -113,7 +113,7 @@ def kill_at(process: int, out: Path, count: int, delay_s: float) -> None:
     """Kills a process soon after the store has so many objects; one that has ended is a zombie, which is as well."""
     ends = time.monotonic() + TIMEOUT_S
     while objects(out) < count and time.monotonic() < ends:
-        time.sleep(0.0005)
+        time.sleep(0.002)
     time.sleep(delay_s)
     os.kill(process, signal.SIGKILL)
 

@@ -20,7 +20,6 @@ SETTINGS = [
     {"learning_rate": 1e-2, "dropout": 0.5, "max_epochs": 1},
     {"learning_rate": 1e-3, "weight_decay": 0.1, "max_epochs": 3},
     {"learning_rate": 1e-2, "label_smoothing": 0.1, "seed": 7, "max_epochs": 4},
-    {"learning_rate": 3e-2, "dropout": 0.0, "max_epochs": 6},
 ]
 
 
@@ -43,15 +42,15 @@ def sequential():
 def assert_same_fit(found, expected):
     assert (found.config, found.epochs, found.best_epoch) == (expected.config, expected.epochs, expected.best_epoch)
     assert_close(np.float64(found.valid_loss), expected.valid_loss, STATE)
-    assert found.valid_accuracy == expected.valid_accuracy
+    assert_close(np.float64(found.valid_accuracy), expected.valid_accuracy)
     for a, b in zip(jax.tree.leaves(found.variables), jax.tree.leaves(expected.variables), strict=True):
         assert_close(a, b, STATE)
 
 
-@pytest.mark.parametrize("order", [range(5), (1, 2, 3, 4, 0), (4, 3, 2, 1, 0)], ids=str)
+@pytest.mark.parametrize("order", [range(4), (1, 2, 3, 0), (3, 2, 1, 0)], ids=str)
 def test_stacked_members_fare_as_sequential_ones_as_they_stop_one_by_one(sequential, order):
     fits, rows = fitted(Stacked, [SETTINGS[i] for i in order])
-    assert {fit.epochs for fit in fits} == {1, 3, 4, 6, 9}
+    assert {fitted.epochs for fitted in fits} == {1, 3, 4, 9}
     for found, number in zip(fits, order, strict=True):
         assert_same_fit(found, sequential[0][number])
     assert len(rows) == len(sequential[1])
@@ -62,11 +61,10 @@ def test_stacked_members_fare_as_sequential_ones_as_they_stop_one_by_one(sequent
 
 
 def test_a_stopped_member_keeps_its_state_while_its_lane_runs_on(sequential):
-    # Four lanes stay four with three members going on, so the first one's lane is run on for nothing.
-    settings = [SETTINGS[1], SETTINGS[0], SETTINGS[2], SETTINGS[3]]
-    fits, _ = fitted(Stacked, settings)
-    assert_same_fit(fits[0], sequential[0][1])
-    assert fits[0].best_epoch == 1
+    # Four lanes stay four with three members going on, so that of the one with a single epoch is run on for nothing.
+    fits, _ = fitted(Stacked)
+    assert_same_fit(fits[1], sequential[0][1])
+    assert fits[1].best_epoch == 1
 
 
 def test_lanes_are_cut_to_powers_of_two(monkeypatch):
@@ -79,7 +77,7 @@ def test_lanes_are_cut_to_powers_of_two(monkeypatch):
     executors_run = executors.run_stacked_epoch
     monkeypatch.setattr(executors, "run_stacked_epoch", record)
     fitted(Stacked)
-    assert sizes == [5, 4, 4, 2, 2, 2, 1, 1, 1][: len(sizes)] == [5, 4, 4, 2, 2, 2, 1, 1, 1]
+    assert sizes == [4, 4, 4, 2, 1, 1, 1, 1, 1]
 
 
 def test_a_member_alone_and_among_others_is_bitwise_the_same(sequential):
