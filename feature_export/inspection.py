@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 from rich.table import Table
-from rich.text import Text
 
 from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.console import make_console
@@ -25,7 +24,7 @@ def show(location: str) -> None:
     tables = ", ".join(f"{spec.rows} {name}s" for name, spec in store.plan.tables.items())
     about = f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows"
     for line in (about, *_failures(store), _durations(store)):
-        console.print(Text(line), soft_wrap=True)
+        console.print(line, soft_wrap=True)
     console.print(_encoders(store))
     console.print(_pairs(store))
     console.print(_sample(store))
@@ -38,7 +37,7 @@ def _encoders(store: FeatureStore) -> Table:
     for name, spec in store.plan.encoders.items():
         blocks, revision = store.plan.blocks(name), str(spec.provenance.get("revision", ""))
         counts = (f"{blocks - len(store.pending(name))}/{blocks}", str(len(store.failures(name))))
-        facts = (spec.block.table, str(spec.block.dim), spec.dtype, Text(revision), spec.fingerprint)
+        facts = (spec.block.table, str(spec.block.dim), spec.dtype, revision, spec.fingerprint)
         table.add_row(name, *facts, *counts)
     return table
 
@@ -51,7 +50,7 @@ def _pairs(store: FeatureStore) -> Table:
         labels = [str(counts[source, split, label]) for label in range(len(LABELS))]
         here = (arrays.source == source) & (arrays.split == split)
         no_prompt = int((arrays.index[here, 2] < 0).sum())
-        table.add_row(Text(store.plan.sources[source]), SPLITS[split], *labels, str(no_prompt))
+        table.add_row(store.plan.sources[source], SPLITS[split], *labels, str(no_prompt))
     return table
 
 
@@ -82,5 +81,5 @@ def _sample(store: FeatureStore) -> Table:
     for row in np.linspace(0, len(records) - 1, min(SHOWN_PAIRS, len(records)), dtype=int):
         a, b, _ = arrays.index[row]
         texts = (records[row]["pair_id"], clips[a].key, clips[b].key, LABELS[arrays.label[row]], records[row]["prompt"])
-        table.add_row(*map(Text, texts))  # as they are: a plain string is markup, and prompts have brackets
+        table.add_row(*texts)
     return table

@@ -51,8 +51,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / "config.json"
         if path.exists():
-            lines = difference(_identity(config), _identity(json.loads(path.read_text())))
-            if lines:
+            if lines := difference(_identity(config), _read_identity(path)):
                 raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
         _write(path, json.dumps(config, indent=2) + "\n")
         recover(self.best)
@@ -98,6 +97,13 @@ def _write_leaderboard(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:
 def _identity(config: Mapping[str, Any]) -> dict[str, Any]:
     asked = {name: value for name, value in config["asked"].items() if name not in FREE}
     return {"asked": asked, "store": config["store"]}
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    try:
+        return _identity(json.loads(path.read_text()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path}: not the configuration of a run; choose another --out") from error
 
 
 def _trial(line: str) -> int | None:

@@ -1,8 +1,8 @@
 """The search of a sweep: which heads to train next.
 
 The first batch is a scrambled Sobol sequence, which covers the space evenly; later batches come from TPE, told what
-the earlier ones reached. Everything is kept in Optuna's journal, so a killed sweep continues: trials that it was
-training are proposed again, with the same parameters.
+the earlier ones reached. Everything is kept in Optuna's journal, so a killed sweep continues as if nothing had been:
+trials that it was training are proposed again, and the rest follows from those that ended.
 """
 
 import logging
@@ -36,10 +36,8 @@ class Search:
         self._space = distributions(config.space)
         storage = JournalStorage(JournalFileBackend(str(journal)))
         self._study = optuna.create_study(storage=storage, study_name=STUDY, load_if_exists=True)
-        if self._study.get_trials(deepcopy=False):
-            self._requeue()
-        else:
-            self._enqueue(sobol_points(self._space, config.population, config.seed))
+        self._first_batch = sobol_points(self._space, config.population, config.seed)
+        self._abandon_half_proposed()
 
     @property
     def finished(self) -> set[int]:
@@ -49,8 +47,9 @@ class Search:
     def ask(self) -> list[Trial]:
         """The next batch, or what is left of a batch that was cut off; empty once the sweep has all its trials."""
         done = len(self.finished)
-        count = min(self._config.population - done % self._config.population, self._config.trials - done)
-        return [self._ask(done + position) for position in range(count)]
+        count = max(0, min(self._config.population - done % self._config.population, self._config.trials - done))
+        proposed = self._proposed()[:count]
+        return [*proposed, *(self._ask(done + position) for position in range(len(proposed), count))]
 
     def train_config(self, trial: Trial) -> TrainConfig:
         """The configuration that a trial proposes."""
@@ -74,29 +73,32 @@ class Search:
     def rows(self) -> list[dict[str, Any]]:
         """The ended trials as the lines of `trials.jsonl`."""
         trials = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
-        replaced = {trial.user_attrs.get("replaces") for trial in self._study.get_trials(deepcopy=False)}
-        return [_row(trial) for trial in trials if trial.number not in replaced]
+        return [_row(trial) for trial in trials if trial.user_attrs]  # an abandoned one was told nothing
 
     def _ask(self, position: int) -> Trial:
+        if position < len(self._first_batch):
+            return self._propose(self._first_batch[position])
         # Seeded by its place in the sweep, so that a continued sweep goes on as an undisturbed one.
         seed = self._config.seed + position
         startup = self._config.population
         self._study.sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=True)
         return self._study.ask(self._space)
 
-    def _enqueue(self, points: Sequence[Mapping[str, Any]]) -> None:
-        for point in points:
-            self._study.enqueue_trial(dict(point))
+    def _propose(self, point: Mapping[str, Any]) -> Trial:
+        trial = optuna.create_trial(state=TrialState.RUNNING, params=dict(point), distributions=self._space)
+        self._study.add_trial(trial)
+        return self._proposed()[-1]
 
-    def _requeue(self) -> None:
-        """A running trial of a study that nobody works on was killed: it is proposed again, then closed."""
-        trials = self._study.get_trials(deepcopy=False)
-        replaced = {trial.user_attrs.get("replaces") for trial in trials}
-        for trial in trials:
-            if trial.state == TrialState.RUNNING:
-                if trial.number not in replaced:
-                    self._study.enqueue_trial(trial.params, user_attrs={"replaces": trial.number})
-                self._study.tell(trial.number, state=TrialState.FAIL)
+    def _proposed(self) -> list[Trial]:
+        """Trials that have not ended, in the order of their proposal."""
+        running = self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return [Trial(self._study, trial._trial_id) for trial in running]
+
+    def _abandon_half_proposed(self) -> None:
+        """Closes a trial whose proposal was killed between its parameters; its place is proposed anew."""
+        for trial in self._proposed():
+            if trial.params.keys() != self._space.keys():
+                self._study.tell(trial, state=TrialState.FAIL)
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:

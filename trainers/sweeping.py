@@ -31,6 +31,7 @@ def sweep(config: SweepConfig, store_location: str) -> None:
     folder.claim(resolved(config, store))
     search = Search(config, folder.journal)
     folder.forget_epochs(search.finished)
+    folder.write_trials(search.rows())  # a run that was killed may have recorded trials without listing them
     with progress("sweep", config.trials, "heads") as advance:
         advance(len(search.finished))
         while trials := search.ask():

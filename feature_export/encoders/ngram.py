@@ -3,10 +3,13 @@ r"""A weights-free text encoder: signed feature hashing of the words of a prompt
 It is a baseline and a test encoder, **not a published TuneJury encoder**. The text is NFKC-normalised and casefolded;
 its terms are the runs of `\w` and each two neighbours joined by a space, so "Warm lo-fi" has `warm`, `lo`, `fi`,
 `warm lo`, `lo fi`. A text without any word character ("!!!") is read character by character instead. With an
-unsigned 64-bit hash $h$ (BLAKE2b, so it is the same in every process), the embedding before L2 normalisation is
+unsigned 64-bit hash $h$ (BLAKE2b, so it is the same in every process), the embedding is $16\,c / \lVert c \rVert$ with
 
-$$ e_i = \sum_{\text{terms } t:\ h(t) \bmod 256 = i} \operatorname{sign}(t), \qquad
+$$ c_i = \sum_{\text{terms } t:\ h(t) \bmod 256 = i} \operatorname{sign}(t), \qquad
    \operatorname{sign}(t) = +1 \text{ if the highest bit of } h(t) \text{ is } 0, \text{ else } -1. $$
+
+The length 16 gives a column a mean square of 1, as the columns of `mel_baseline` have about; at length 1 a head needs
+some 40 epochs of the demo data before it hears the prompt at all, at length 16 fewer than 10.
 """
 
 import hashlib
@@ -25,6 +28,7 @@ from tunejury_jax.blocks import BLOCKS
 
 __all__ = ["NgramBaseline"]
 
+LENGTH = 16.0
 _HASH_PERSON = b"tunejury-ngram-1"
 
 
@@ -34,7 +38,7 @@ class NgramBaseline:
 
     >>> embedding = NgramBaseline().embed("warm lo-fi piano")
     >>> tuple(embedding.shape), round(float(embedding.norm()), 6)
-    ((256,), 1.0)
+    ((256,), 16.0)
     """
 
     block = next(block for block in BLOCKS if block.name == "ngram_baseline")
@@ -46,12 +50,12 @@ class NgramBaseline:
         return {
             "encoder": self.block.name,
             "revision": self.revision,
-            "pooling": "signed counts of hashed words and pairs of words, L2-normalised",
+            "pooling": "signed counts of hashed words and pairs of words, length 16",
             "dtype": "float32",
         }
 
     def embed(self, text: str) -> Float[Tensor, " dim"]:
-        """Embeds one prompt to length 1; to zeros should all its terms cancel, or where there are none."""
+        """Embeds one prompt to length 16; to zeros should all its terms cancel, or where there are none."""
         counts = np.zeros(self.block.dim)
         for term in _terms(text):
             # A lone surrogate is legal in JSON and must not stop an export.
@@ -59,7 +63,7 @@ class NgramBaseline:
             value = int.from_bytes(digest)
             counts[value % len(counts)] += -1 if value >> 63 else 1
         norm = float(np.linalg.norm(counts)) or 1.0
-        return torch.from_numpy((counts / norm).astype(np.float32))
+        return torch.from_numpy((LENGTH * counts / norm).astype(np.float32))
 
 
 def _terms(text: str) -> list[str]:

@@ -1,12 +1,15 @@
 """Held-out measurement against counts made by hand, and the trivial rules."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import quick_compile  # noqa: F401
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
 from trainers.config import DataConfig, TrainConfig
@@ -73,6 +76,78 @@ def test_a_rule_is_given_the_direction_that_suits_the_training_pairs(tmp_path: P
     (fitted,) = fit([RECIPE], dataset)
     baselines = evaluate(release(fitted, dataset, store, DataConfig()), dataset, store, "test").metrics["baselines"]
     assert baselines["quieter clip wins"]["value"] == 1.0
+
+
+def test_a_rule_has_no_direction_where_there_is_nothing_to_train_on(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    values = toy_values(80)
+    pairs = [replace(pair, split="test") for pair in toy_pairs(values["toy"], 60)]
+    store = seal(tmp_path / "store", pairs, (TOY, WORDS, FACTS), values)
+    metrics = evaluate(checkpoint, load_dataset(store, DataConfig()), store, "test").metrics
+    assert metrics["accuracy"]["n_decisive"] == 55
+    assert metrics["baselines"] == {}
+
+
+def test_the_direction_of_a_rule_is_not_chosen_on_the_pairs_it_is_measured_on(
+    checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    """Quieter wins in training and louder in testing: the rule must be wrong every time."""
+    values = toy_values(80)
+    values["signal"][:, FACT_NAMES.index("rms_dbfs")] = -values["toy"][:, 0]
+    other = {"a": "b", "b": "a", "tie": "tie"}
+    pairs = toy_pairs(values["toy"], 240)
+    pairs = [replace(pair, label=other[pair.label]) if pair.split == "test" else pair for pair in pairs]
+    store = seal(tmp_path / "store", pairs, (TOY, WORDS, FACTS), values)
+    rule = evaluate(checkpoint, load_dataset(store, DataConfig()), store, "test").metrics["baselines"]
+    assert rule["quieter clip wins"]["value"] == 0.0
+    assert rule["quieter clip wins"]["rule"] == "rms_dbfs of the files alone; direction chosen on the training pairs"
+
+
+def test_a_fact_that_is_the_same_for_all_files_makes_no_rule(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    values = toy_values(80)
+    values["signal"][:, FACT_NAMES.index("duration_s")] = 10.0
+    store = seal(tmp_path / "store", toy_pairs(values["toy"], 240), (TOY, WORDS, FACTS), values)
+    baselines = evaluate(checkpoint, load_dataset(store, DataConfig()), store, "test").metrics["baselines"]
+    assert [name.split()[0] in ("louder", "quieter") for name in baselines] == [True]
+
+
+def test_the_p_value_of_a_rule_is_mcnemars_against_the_head(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore
+) -> None:
+    measured = evaluate(checkpoint, dataset, store, "test")
+    rows = dataset.splits["test"]
+    targets, index = np.asarray(dataset.arrays.target)[rows], np.asarray(dataset.arrays.index)[rows]
+    loudness = store.load("signal").values[:, FACT_NAMES.index("rms_dbfs")]
+    (name,) = [name for name in measured.metrics["baselines"] if name.endswith("er clip wins") and "l" in name[:1]][:1]
+    sign = 1 if name == "louder clip wins" else -1
+    b = c = 0
+    for margin, target, (one, two, _) in zip(measured.margins, targets, index, strict=True):
+        if target != 0.5:
+            head = (margin > 0) == (target > 0.5) and margin != 0
+            rule = (sign * (loudness[one] - loudness[two]) > 0) == (target > 0.5)
+            b, c = b + (head and not rule), c + (rule and not head)
+    assert b + c > 0
+    expected = math.erfc(math.sqrt((b - c) ** 2 / (b + c) / 2))
+    assert measured.metrics["baselines"][name]["p"] == pytest.approx(expected)
+
+
+def test_a_head_without_an_opinion_is_undecided_and_at_chance(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore
+) -> None:
+    silent = replace(checkpoint, variables=jax.tree.map(jnp.zeros_like, checkpoint.variables))
+    metrics = evaluate(silent, dataset, store, "test").metrics
+    accuracy = metrics["accuracy"]
+    assert (accuracy["value"], accuracy["undecided"], accuracy["correct"]) == (0.5, accuracy["n_decisive"], 0)
+    assert metrics["chance"] == {"value": 0.5, "p": 1.0}
+    assert metrics["log_loss"]["value"] == pytest.approx(math.log(2))
+
+
+def test_a_source_of_ties_alone_has_no_accuracy(checkpoint: Checkpoint, tmp_path: Path) -> None:
+    values = toy_values(80)
+    pairs = toy_pairs(values["toy"], 240)
+    pairs = [replace(pair, label="tie") if pair.source == "Beta" else pair for pair in pairs]
+    store = seal(tmp_path / "store", pairs, (TOY, WORDS), values)
+    metrics = evaluate(checkpoint, load_dataset(store, DataConfig()), store, "test").metrics
+    assert list(metrics["by_source"]) == ["Alpha"]
 
 
 def test_a_store_without_file_facts_has_no_rules(tmp_path: Path) -> None:

@@ -51,6 +51,21 @@ def test_another_question_is_refused(tmp_path: Path, other: dict[str, Any], mess
         RunFolder(tmp_path).claim({**CONFIG, **other})
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"format": "tunejury-checkpoint"}', '{"asked": 3, "store": {}}'])
+def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"config\.json: not the configuration of a run; choose another --out"):
+        RunFolder(tmp_path).claim(CONFIG)
+    assert (tmp_path / "config.json").read_text() == content
+
+
+def test_the_last_question_is_on_record(tmp_path: Path) -> None:
+    RunFolder(tmp_path / "deep" / "run").claim(CONFIG)
+    grown = {**CONFIG, "asked": {**CONFIG["asked"], "trials": 9}}
+    RunFolder(tmp_path / "deep" / "run").claim(grown)
+    assert json.loads((tmp_path / "deep" / "run" / "config.json").read_text()) == grown
+
+
 def test_epochs_of_unfinished_trials_and_half_lines_are_forgotten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     for number, epoch in ((0, 1), (1, 1), (0, 2), (2, 1)):

@@ -164,13 +164,18 @@ def test_the_same_seed_proposes_the_same_and_another_seed_other_heads(undisturbe
     assert not any(params in [p for p, *_ in undisturbed] for params, *_ in other)
 
 
-def test_the_first_batch_is_sobols_and_later_ones_learn(undisturbed, tmp_path):
+def test_the_first_batch_is_sobols(undisturbed):
     assert [params for params, *_ in undisturbed[:2]] == sobol_points(distributions(SPACE), 2, seed=5)
-    search = drive(CONFIG, tmp_path / "journal", batches=1)
-    worse = drive(CONFIG, tmp_path / "other", batches=0)
-    for number, trial in enumerate(worse.ask()):
-        worse.tell(trial, fitted(worse, trial)._replace(valid_loss=float(number)))
-    assert len(search.rows()) == len(worse.rows()) == 2
+
+
+def test_later_batches_learn_from_what_came_of_the_earlier(tmp_path):
+    proposed = []
+    for best in range(4):
+        search = Search(replace(CONFIG, population=4), tmp_path / f"{best}")
+        for number, trial in enumerate(search.ask()):
+            search.tell(trial, fitted(search, trial)._replace(valid_loss=float(abs(number - best))))
+        proposed.append([trial.params for trial in search.ask()])
+    assert all(a != b for n, a in enumerate(proposed) for b in proposed[:n])
 
 
 def test_a_proposal_is_a_recipe_of_this_sweep(tmp_path):

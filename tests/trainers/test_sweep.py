@@ -1,20 +1,27 @@
 """A sweep as its user runs it: files, continuation, `kill -9`, reproducibility."""
 
 import csv
+import itertools
 import json
+import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
+import quick_compile  # noqa: F401
 from sealed_store import toy_store
 
+from trainers import sweeping
 from trainers.config import SearchSpace, SweepConfig
+from trainers.run_folder import RunFolder
+from trainers.search import Search
 from trainers.sweep import main
 from trainers.sweeping import sweep
 from tunejury_jax.checkpoint import Checkpoint
@@ -119,40 +126,87 @@ def test_an_unsealed_store_is_refused(tmp_path: Path) -> None:
         sweep(asked(tmp_path / "none", tmp_path / "run"), str(tmp_path / "none"))
 
 
+class Killed(BaseException):
+    """Stands for a kill: no handler of the code under test may see it."""
+
+
+def die_at_call(number: int, work: Callable[..., Any], *, done: bool) -> Callable[..., Any]:
+    """`work` that is killed in its call of this number, before or after it did what it does."""
+    calls = itertools.count(1)
+
+    def work_or_die(*arguments: Any) -> Any:
+        last = next(calls) == number
+        if last and not done:
+            raise Killed
+        result = work(*arguments)
+        if last:
+            raise Killed
+        return result
+
+    return work_or_die
+
+
+STEPS = {"epoch": (RunFolder, "log_epoch"), "best": (sweeping, "keep_best"), "tell": (Search, "tell")}
+STEPS |= {"list": (RunFolder, "write_trials"), "move": (os, "replace")}
+MOMENTS = [("epoch", 1), ("epoch", 5), ("epoch", 12), ("best", 1), ("best", 2), ("tell", 1), ("tell", 4), ("list", 3)]
+
+
+@pytest.mark.parametrize(("step", "number"), [*MOMENTS, *(("move", number) for number in range(1, 11))])
+@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
+    store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int, done: bool
+) -> None:
+    monkeypatch.setattr(sweeping, "finish", lambda *arguments: None)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+    owner, name = STEPS[step]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(owner, name, die_at_call(number, getattr(owner, name), done=done))
+        sweep(asked(store, tmp_path / "run"), str(store))
+    sweep(asked(store, tmp_path / "run"), str(store))
+    assert_same_run(tmp_path / "run", run)
+
+
+def test_a_sweep_killed_while_it_releases_its_best_head_still_has_it(
+    store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(os, "replace", die_at_call(12, os.replace, done=False))
+        sweep(asked(store, tmp_path / "run"), str(store))
+    assert not (tmp_path / "run" / "best").exists()
+    sweep(asked(store, tmp_path / "run"), str(store))
+    assert Checkpoint.load(tmp_path / "run" / "best").metrics == Checkpoint.load(run / "best").metrics
+    assert_same_run(tmp_path / "run", run)
+
+
+def assert_same_run(found: Path, expected: Path) -> None:
+    assert outcome(found) == outcome(expected)
+    assert epochs_of(found) == epochs_of(expected)
+    weights = [(folder / "best" / "model.safetensors").read_bytes() for folder in (found, expected)]
+    assert weights[0] == weights[1]
+
+
+def epochs_of(run: Path) -> list[tuple]:
+    return sorted(tuple(row.values()) for row in lines(run / "epochs.jsonl"))
+
+
 @pytest.mark.slow(reason="starts a sweep as a process several times")
-def test_kill_9_loses_no_trial_and_repeats_none(store: Path, run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "killed"
-    options = [
-        "--trials",
-        "4",
-        "--population",
-        "2",
-        "--max-epochs",
-        "3",
-        "--patience",
-        "2",
-        "--space.widths",
-        "6-4",
-        "5",
-    ]
+def test_kill_9_changes_nothing_of_what_comes_out(store: Path, run: Path, tmp_path: Path) -> None:
+    out, kills = tmp_path / "killed", random.Random(0)
+    options = "--trials 4 --population 2 --max-epochs 3 --patience 2 --space.widths 6-4 5".split()
     command = [sys.executable, "-m", "trainers.sweep", "--store", str(store), "--out", str(out), *options]
-    kills = random.Random(0)
+    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as `run` was compiled, to compare bits
     for _ in range(3):
-        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        _wait_for(out / "epochs.jsonl", child)
+        written = _last_write(out / "epochs.jsonl")
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+        while _last_write(out / "epochs.jsonl") == written and child.poll() is None:
+            time.sleep(0.02)
         time.sleep(kills.uniform(0.0, 2.0))
         child.send_signal(signal.SIGKILL)
         child.wait()
-    subprocess.run(command, check=True, capture_output=True)
-    assert len(lines(out / "trials.jsonl")) == 4
-    assert sorted(row[0] for row in outcome(out)[:2]) == sorted(row[0] for row in outcome(run)[:2])
-    epochs = [(row["trial"], row["epoch"]) for row in lines(out / "epochs.jsonl")]
-    assert len(epochs) == len(set(epochs))
-    best = min(row["valid_loss"] for row in lines(out / "trials.jsonl"))
-    assert np.isclose(Checkpoint.load(out / "best").metrics["valid_loss"], best, rtol=0, atol=0)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert_same_run(out, run)
+    assert "Leaderboard, best 4 of 4" in done.stdout
 
 
-def _wait_for(path: Path, child: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
-    while not path.exists() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+def _last_write(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0

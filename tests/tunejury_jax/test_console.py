@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
+from rich.table import Table
 
 from tunejury_jax.console import FILE_WIDTH, command, make_console
 
@@ -91,3 +92,12 @@ def test_tables_are_wide_where_there_is_no_terminal(capsys: pytest.CaptureFixtur
     first, *rest = capsys.readouterr().out.rstrip("\n").split("\n")
     assert FILE_WIDTH - 5 <= len(first) <= FILE_WIDTH
     assert len(rest) == 2
+
+
+@pytest.mark.parametrize("text", ["[verse] la [/verse]", "[/]", ":fire:", "[link=x]y[/link]"])
+def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    table = Table("prompt")
+    table.add_row(text)
+    make_console().print(text)
+    make_console().print(table)
+    assert capsys.readouterr().out.count(text) == 2

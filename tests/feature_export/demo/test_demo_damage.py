@@ -91,6 +91,14 @@ def test_low_pass_removes_what_is_above_and_keeps_what_is_below(clean, rung):
     assert band_power(damaged, *below) == pytest.approx(band_power(clean, *below), rel=0.02)
 
 
+@pytest.mark.parametrize("rung", [1, 2, 3, 4])
+def test_low_pass_halves_the_power_at_its_cut_off(rung):
+    click = np.zeros(SAMPLE_RATE_HZ)
+    click[0] = 1.0
+    response = np.abs(np.fft.rfft(damage(click, "lowpass", rung, seed=3))) ** 2
+    assert response[int(LADDERS["lowpass"][rung - 1])] == pytest.approx(0.5, abs=0.01)
+
+
 def test_drop_outs_silence_their_share_and_lie_inside_each_other(clean):
     silent = [damage(clean, "dropout", rung, seed=3) == 0 for rung in range(1, RUNGS + 1)]
     for share, where in zip(LADDERS["dropout"], silent, strict=True):

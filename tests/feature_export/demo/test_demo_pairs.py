@@ -186,6 +186,14 @@ def test_writes_what_the_pairs_name_and_reports_each_clip(tmp_path):
     assert calls == [(n, len(written)) for n in range(1, len(written) + 1)]
 
 
+def test_only_takes_that_are_compared_are_written():
+    sparse = replace(SMALL, damaged_per_song=20, damage_pairs_per_song=1, prompt_pairs_per_song=1)
+    pairs = demo_pairs(sparse)
+    paths = [take.path for take in demo_takes(sparse, pairs)]
+    assert len(paths) < 100
+    assert sorted(paths) == sorted({clip for pair in pairs for clip in (pair.audio_a, pair.audio_b)})
+
+
 def test_clips_are_16_bit_24_khz_mono_of_the_stated_length_and_sound(tmp_path):
     root = write_demo(tmp_path, SMALL).parent / "audio"
     for path in root.rglob("*.wav"):
