@@ -22,11 +22,12 @@ def show(location: str) -> None:
     store, console = FeatureStore.open(location), make_console()
     state = "sealed" if store.sealed else "not sealed"
     tables = ", ".join(f"{spec.rows} {name}s" for name, spec in store.plan.tables.items())
-    about = f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows"
-    for line in (about, *_failures(store), _durations(store)):
-        console.print(line, soft_wrap=True)
+    console.print(f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows", soft_wrap=True)
     console.print(_encoders(store))
     console.print(_pairs(store))
+    console.print(_durations(store))
+    for line in _failures(store):
+        console.print(line, soft_wrap=True)
     console.print(_sample(store))
 
 
@@ -37,8 +38,7 @@ def _encoders(store: FeatureStore) -> Table:
     for name, spec in store.plan.encoders.items():
         blocks, revision = store.plan.blocks(name), str(spec.provenance.get("revision", ""))
         counts = (f"{blocks - len(store.pending(name))}/{blocks}", str(len(store.failures(name))))
-        facts = (spec.block.table, str(spec.block.dim), spec.dtype, revision, spec.fingerprint)
-        table.add_row(name, *facts, *counts)
+        table.add_row(name, spec.block.table, str(spec.block.dim), spec.dtype, revision, spec.fingerprint, *counts)
     return table
 
 
@@ -49,8 +49,7 @@ def _pairs(store: FeatureStore) -> Table:
     for source, split in sorted({(source, split) for source, split, _ in counts}):
         labels = [str(counts[source, split, label]) for label in range(len(LABELS))]
         here = (arrays.source == source) & (arrays.split == split)
-        no_prompt = int((arrays.index[here, 2] < 0).sum())
-        table.add_row(store.plan.sources[source], SPLITS[split], *labels, str(no_prompt))
+        table.add_row(store.plan.sources[source], SPLITS[split], *labels, str(int((arrays.index[here, 2] < 0).sum())))
     return table
 
 
@@ -80,6 +79,6 @@ def _sample(store: FeatureStore) -> Table:
     table = Table("pair", "a", "b", "label", "prompt", title="A sample")
     for row in np.linspace(0, len(records) - 1, min(SHOWN_PAIRS, len(records)), dtype=int):
         a, b, _ = arrays.index[row]
-        texts = (records[row]["pair_id"], clips[a].key, clips[b].key, LABELS[arrays.label[row]], records[row]["prompt"])
-        table.add_row(*texts)
+        label = LABELS[arrays.label[row]]
+        table.add_row(records[row]["pair_id"], clips[a].key, clips[b].key, label, records[row]["prompt"])
     return table

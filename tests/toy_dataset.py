@@ -2,8 +2,8 @@
 
 import jax
 import numpy as np
-
 from sealed_store import TOY, WORDS
+
 from trainers.data import Arrays, Dataset
 from tunejury_jax.blocks import Layout
 

@@ -128,8 +128,9 @@ def _by_source(predicted: Margins, targets: Margins, sources: np.ndarray) -> Ite
 def _baselines(
     store: FeatureStore, dataset: Dataset, rows: Int[np.ndarray, " pairs"], predicted: Margins
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rules that look at one fact of the files, where a store has them; p is McNemar's against the head."""
-    if SIGNAL.name not in store.plan.encoders:
+    """Rules that look at one fact of the files, where a store has facts, and training pairs that give a rule its
+    direction; p is McNemar's against the head."""
+    if SIGNAL.name not in store.plan.encoders or not dataset.decisive("train"):
         return
     facts = np.nan_to_num(store.load(SIGNAL.name).values.astype(np.float64))
     index, target = np.asarray(dataset.arrays.index), np.asarray(dataset.arrays.target).astype(np.float64)

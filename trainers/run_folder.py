@@ -50,9 +50,8 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / "config.json"
-        if path.exists():
-            if lines := difference(_identity(config), _read_identity(path)):
-                raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
+        if path.exists() and (lines := difference(_identity(config), _read_identity(path))):
+            raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
         _write(path, json.dumps(config, indent=2) + "\n")
         recover(self.best)
 

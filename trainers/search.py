@@ -7,7 +7,7 @@ trials that it was training are proposed again, and the rest follows from those 
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

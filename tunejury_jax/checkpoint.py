@@ -24,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from tunejury_jax.blocks import Block, Layout
+from tunejury_jax.documents import parse_object, read_bounded
 from tunejury_jax.head import Head, Variables, evaluate_head
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.model_card import model_card
@@ -164,17 +165,12 @@ def _replace(partial: Path, folder: Path) -> None:
 def _bounded(path: Path, max_bytes: int) -> bytes:
     if not path.is_file():
         raise ValueError(f"{path}: missing; expected a checkpoint folder with config.json and model.safetensors")
-    if path.stat().st_size > max_bytes:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, accepted are at most {max_bytes}")
-    return path.read_bytes()
+    return read_bounded(path, max_bytes)
 
 
 def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(_bounded(path, MAX_CONFIG_BYTES))
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
+    config = parse_object(_bounded(path, MAX_CONFIG_BYTES), str(path), MAX_CONFIG_BYTES)
+    if config.get("format") != FORMAT:
         raise ValueError(f"{path}: not a {FORMAT}")
     if config.get("version") != VERSION:
         raise ValueError(f"{path}: version is {config.get('version')!r}, accepted is {VERSION}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple
 
+from tunejury_jax.documents import parse_object
 from tunejury_jax.errors import one_of
 
 __all__ = [
@@ -208,7 +209,7 @@ def read_pairs(path: Path) -> list[Pair]:
             if not line.strip():
                 continue
             try:
-                pair = parse_pair(_json_object(line))
+                pair = parse_pair(parse_object(line, "record", MAX_LINE_BYTES))
                 if pair.id in pairs:
                     raise ValueError(f"id: {pair.id!r} occurs twice, first in line {lines[pair.id]}")
             except ValueError as error:
@@ -226,15 +227,3 @@ def write_pairs(path: Path, pairs: Iterable[Pair]) -> None:
         for pair in pairs:
             record = {k: v for k, v in dataclasses.asdict(pair).items() if v != defaults[k]}
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-
-def _json_object(line: bytes) -> dict[str, Any]:
-    if len(line) > MAX_LINE_BYTES:
-        raise ValueError(f"line of {len(line)} bytes, accepted are at most {MAX_LINE_BYTES}")
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
-    return record

@@ -5,12 +5,12 @@ that share a clip, directly or through others, go to one split together, so no c
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunejury_jax.documents import read_object
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import Pair, Split
 
@@ -29,16 +29,8 @@ def read_split(path: Path) -> dict[str, Split]:
     Raises:
         ValueError: Not such a file, no pair id in it, or one that stands in two splits or twice in one.
     """
-    if path.stat().st_size > MAX_SPLIT_BYTES:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, accepted are at most {MAX_SPLIT_BYTES}")
-    try:
-        document = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{path}: expected a JSON object, got {type(document).__name__}")
     splits: dict[str, Split] = {}
-    for split, pair_id in _entries(path, document):
+    for split, pair_id in _entries(path, read_object(path, MAX_SPLIT_BYTES)):
         if pair_id in splits:
             raise ValueError(f"{path}: pair {pair_id!r} is in split {splits[pair_id]!r} and again in {split!r}")
         splits[pair_id] = split

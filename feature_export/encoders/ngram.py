@@ -37,7 +37,7 @@ class NgramBaseline:
     """The encoder of `ngram_baseline`; see the module for its formula.
 
     >>> embedding = NgramBaseline().embed("warm lo-fi piano")
-    >>> tuple(embedding.shape), round(float(embedding.norm()), 6)
+    >>> tuple(embedding.shape), round(float(embedding.norm()), 3)
     ((256,), 16.0)
     """
 

@@ -3,13 +3,15 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sealed_store import FACTS, TOY, toy_store
+import quick_compile  # noqa: F401
+from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
 from trainers import evaluate, export, train
-from trainers.config import EvaluateConfig, ExportConfig, RunConfig, TrainConfig
+from trainers.config import DataConfig, EvaluateConfig, ExportConfig, RunConfig, TrainConfig
 from tunejury_jax.checkpoint import Checkpoint
 
 RECIPE = TrainConfig(learning_rate=1e-2, widths=(6,), max_epochs=3)
@@ -48,6 +50,30 @@ def test_evaluation_of_the_best_head_agrees_with_the_run(store: Path, run: Path,
     measured = json.loads((run / "test" / "metrics.json").read_text())
     assert again["accuracy"] == measured["accuracy"]
     assert again["checkpoint"] == measured["checkpoint"]
+
+
+def test_a_head_is_evaluated_without_the_prompts_it_was_trained_without(store: Path, tmp_path: Path) -> None:
+    data = DataConfig(zero_prompt_sources=("Alpha",))
+    train.main(RunConfig(str(store), str(tmp_path / "run"), RECIPE, data))
+    evaluate.main(EvaluateConfig(str(store), str(tmp_path / "run" / "best"), str(tmp_path / "out")))
+    tables = [(folder / "predictions.csv").read_text() for folder in (tmp_path / "run" / "test", tmp_path / "out")]
+    assert tables[0] == tables[1]
+    edited = Checkpoint.load(tmp_path / "run" / "best")
+    replace(edited, training={}).save(tmp_path / "forgetful")
+    evaluate.main(EvaluateConfig(str(store), str(tmp_path / "forgetful"), str(tmp_path / "out")))
+    assert (tmp_path / "out" / "predictions.csv").read_text() != tables[0]
+
+
+def test_both_bad_counts_as_a_tie_in_an_evaluation_as_it_did_in_training(store: Path, tmp_path: Path) -> None:
+    values = toy_values(80)
+    pairs = [replace(p, label="both_bad") if p.label == "tie" else p for p in toy_pairs(values["toy"], 240)]
+    other = seal(tmp_path / "store", pairs, (TOY, WORDS, FACTS), values)
+    data = DataConfig(both_bad_as_tie=True)
+    train.main(RunConfig(other.location, str(tmp_path / "run"), RECIPE, data))
+    evaluate.main(EvaluateConfig(other.location, str(tmp_path / "run" / "best"), str(tmp_path / "out")))
+    tables = [(folder / "predictions.csv").read_text() for folder in (tmp_path / "run" / "test", tmp_path / "out")]
+    assert tables[0] == tables[1]
+    assert ",0.5," in tables[0]
 
 
 def test_a_checkpoint_of_other_blocks_is_refused(run: Path, tmp_path: Path) -> None:

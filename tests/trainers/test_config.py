@@ -51,8 +51,18 @@ def test_a_recipe_out_of_range_is_refused_by_field_and_value(field, value, accep
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("weight_decay", 0.0), ("dropout", 0.0), ("label_smoothing", 1.0), ("batch_size", 2), ("widths", (1,))]
-    + [("max_epochs", 1), ("patience", 1), ("min_delta", 0.0), ("seed", 0), ("seed", (1 << 31) - 1)],
+    [
+        ("weight_decay", 0.0),
+        ("dropout", 0.0),
+        ("label_smoothing", 1.0),
+        ("batch_size", 2),
+        ("widths", (1,)),
+        ("max_epochs", 1),
+        ("patience", 1),
+        ("min_delta", 0.0),
+        ("seed", 0),
+        ("seed", (1 << 31) - 1),
+    ],
 )
 def test_the_ends_of_a_range_are_accepted(field, value):
     assert getattr(TrainConfig(**{field: value}), field) == value
@@ -82,8 +92,11 @@ def test_a_linear_scale_has_a_zero_and_a_range_may_be_a_point(field):
 
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
-    [("dropout", (0.1, 1.0), r"\[0, 1\)"), ("dropout", (2.0, 3.0), r"\[0, 1\)")]
-    + [("label_smoothing", (0.5, 1.5), r"\[0, 1\]")],
+    [
+        ("dropout", (0.1, 1.0), r"\[0, 1\)"),
+        ("dropout", (2.0, 3.0), r"\[0, 1\)"),
+        ("label_smoothing", (0.5, 1.5), r"\[0, 1\]"),
+    ],
 )
 def test_a_space_holds_only_what_a_head_accepts(field, value, accepted):
     with pytest.raises(ValueError, match=rf"^space\.{field}: got .*, accepted is a range within {accepted}$"):
@@ -104,14 +117,20 @@ def test_widths_are_read(text, widths):
 @pytest.mark.parametrize("text", ["", "-", "8-", "-8", "8,4", "8 4", "0", "8-0", "8.0", "eight", "1e3", "²", "٣"])
 def test_widths_of_another_form_are_refused(text):
     for read in (parse_widths, lambda text: SearchSpace(widths=("8", text))):
-        with pytest.raises(ValueError, match="widths: got .*, expected positive whole numbers such as 256-128-64-32"):
+        with pytest.raises(ValueError, match=r"widths: got .*, expected positive whole numbers such as 256-128-64-32"):
             read(text)
 
 
 @pytest.mark.parametrize(
     ("field", "value", "accepted"),
-    [("trials", 0, "at least 1"), ("population", 0, "at least 1"), ("max_epochs", 0, "at least 1")]
-    + [("patience", 0, "at least 1"), ("batch_size", 1, "at least 2 .*"), ("seed", -1, r"in \[0, 2\^31\)")],
+    [
+        ("trials", 0, "at least 1"),
+        ("population", 0, "at least 1"),
+        ("max_epochs", 0, "at least 1"),
+        ("patience", 0, "at least 1"),
+        ("batch_size", 1, "at least 2 .*"),
+        ("seed", -1, r"in \[0, 2\^31\)"),
+    ],
 )
 def test_a_sweep_out_of_range_is_refused(field, value, accepted):
     with pytest.raises(ValueError, match=rf"^{field}: got {value}, accepted is {accepted}$"):

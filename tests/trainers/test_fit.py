@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from closeness import assert_close
-
 import quick_compile  # noqa: F401
+from closeness import assert_close
 from toy_dataset import toy_dataset
+
 from trainers import executors
 from trainers.config import TrainConfig
 from trainers.executors import Sequential, Stacked

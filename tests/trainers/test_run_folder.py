@@ -51,7 +51,7 @@ def test_another_question_is_refused(tmp_path: Path, other: dict[str, Any], mess
         RunFolder(tmp_path).claim({**CONFIG, **other})
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"format": "tunejury-checkpoint"}', '{"asked": 3, "store": {}}'])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3", '{"format": "tunejury"}', '{"asked": 3, "store": {}}'])
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path, content: str) -> None:
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match=r"config\.json: not the configuration of a run; choose another --out"):

@@ -159,9 +159,10 @@ def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
     monkeypatch.setattr(sweeping, "finish", lambda *arguments: None)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     owner, name = STEPS[step]
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(owner, name, die_at_call(number, getattr(owner, name), done=done))
-        sweep(asked(store, tmp_path / "run"), str(store))
+        with pytest.raises(Killed):
+            sweep(asked(store, tmp_path / "run"), str(store))
     sweep(asked(store, tmp_path / "run"), str(store))
     assert_same_run(tmp_path / "run", run)
 
@@ -169,9 +170,10 @@ def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
 def test_a_sweep_killed_while_it_releases_its_best_head_still_has_it(
     store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "replace", die_at_call(12, os.replace, done=False))
-        sweep(asked(store, tmp_path / "run"), str(store))
+        with pytest.raises(Killed):
+            sweep(asked(store, tmp_path / "run"), str(store))
     assert not (tmp_path / "run" / "best").exists()
     sweep(asked(store, tmp_path / "run"), str(store))
     assert Checkpoint.load(tmp_path / "run" / "best").metrics == Checkpoint.load(run / "best").metrics
@@ -192,7 +194,8 @@ def epochs_of(run: Path) -> list[tuple]:
 @pytest.mark.slow(reason="starts a sweep as a process several times")
 def test_kill_9_changes_nothing_of_what_comes_out(store: Path, run: Path, tmp_path: Path) -> None:
     out, kills = tmp_path / "killed", random.Random(0)
-    options = "--trials 4 --population 2 --max-epochs 3 --patience 2 --space.widths 6-4 5".split()
+    counts = {"trials": 4, "population": 2, "max-epochs": 3, "patience": 2}
+    options = [f"--{name}={value}" for name, value in counts.items()] + ["--space.widths", "6-4", "5"]
     command = [sys.executable, "-m", "trainers.sweep", "--store", str(store), "--out", str(out), *options]
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as `run` was compiled, to compare bits
     for _ in range(3):

@@ -23,6 +23,7 @@ from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.state_dict import to_state_dict
 
 FACTS = {"training": {"config": {"seed": 1}}, "metrics": {"valid_loss": 0.5}}
+FIELDS = ("head", "layout", "encoders", "training", "metrics")
 FILES = ("README.md", "config.json", "model.safetensors")
 
 
@@ -162,7 +163,7 @@ def test_a_config_that_does_not_fit_is_refused(folder, untyped, change, message)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *((field, value) for field in ("head", "layout", "encoders", "training", "metrics") for value in (None, 3, [3])),
+        *((field, value) for field in FIELDS for value in (None, 3, [3])),
         ("head", {"widths": 3}),
         ("head", {"widths": "64"}),
         ("head", {"widths": [[6], [4]]}),
@@ -179,7 +180,7 @@ def test_a_field_of_the_wrong_kind_is_refused(folder, untyped, field, value):
     refused(folder, "config.json: a field is missing or of the wrong kind: ")
 
 
-@pytest.mark.parametrize("field", ["head", "layout", "encoders", "training", "metrics"])
+@pytest.mark.parametrize("field", FIELDS)
 def test_a_field_that_is_missing_is_named(folder, field):
     edit(folder, lambda config: config.pop(field))
     refused(folder, f"config.json: a field is missing or of the wrong kind: KeyError.*{field}")
@@ -192,8 +193,8 @@ def test_a_field_that_is_missing_is_named(folder, field):
         (b"\xff\xfe{", "config.json: not JSON"),
         (b'{"format": ', "config.json: not JSON"),
         (b"[" * 100_000 + b"]" * 100_000, "config.json: not JSON: maximum recursion depth"),
-        (b"[]", "config.json: not a tunejury-checkpoint"),
-        (b"null", "config.json: not a tunejury-checkpoint"),
+        (b"[]", "config.json: expected a JSON object, got list"),
+        (b"null", "config.json: expected a JSON object, got NoneType"),
     ],
     ids=["empty", "utf-16", "cut off", "deep", "list", "null"],
 )

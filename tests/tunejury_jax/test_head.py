@@ -175,7 +175,7 @@ def test_input_width_is_checked(input_dim, widths):
 
 @pytest.mark.parametrize("widths", [(), (0,), (4, -1), (4,) * 33, (1 << 17,)])
 def test_hidden_widths_are_checked(widths):
-    with pytest.raises(ValueError, match="widths: got .*, accepted are 1 to 32 of 1 to 65536"):
+    with pytest.raises(ValueError, match=r"widths: got .*, accepted are 1 to 32 of 1 to 65536"):
         HeadConfig(4, widths)
 
 

@@ -64,7 +64,9 @@ def test_batches_are_a_vmap_of_pairs():
     assert_close(batched, reference.pair_loss(margins.ravel(), targets.ravel()), tolerance=1e-6)
 
 
-@pytest.mark.parametrize(("target", "smoothing", "expected"), [(1, 0.1, 0.95), (0, 0.1, 0.05), (1, 1, 0.5), (0, 1, 0.5)])
+@pytest.mark.parametrize(
+    ("target", "smoothing", "expected"), [(1, 0.1, 0.95), (0, 0.1, 0.05), (1, 1, 0.5), (0, 1, 0.5)]
+)
 def test_smoothing_moves_a_target_to_the_tie(target, smoothing, expected):
     assert_close(smooth(jnp.float32(target), jnp.float32(smoothing)), expected)
 

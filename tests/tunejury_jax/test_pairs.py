@@ -186,13 +186,13 @@ def test_a_duplicate_id_names_both_lines(tmp_path: Path) -> None:
         (b"9" * 5000, "not JSON: Exceeds the limit"),
         (b"[1, 2]", "expected a JSON object, got list"),
         (b"null", "expected a JSON object, got NoneType"),
-        (b'"' + b"x" * MAX_LINE_BYTES, f"line of {MAX_LINE_BYTES + 1} bytes, accepted are at most {MAX_LINE_BYTES}"),
+        (b'"' + b"x" * MAX_LINE_BYTES, f"{MAX_LINE_BYTES + 1} bytes, accepted are at most {MAX_LINE_BYTES}"),
     ],
     ids=lambda value: value[:24].decode("latin-1") if isinstance(value, bytes) else "",
 )
 def test_a_line_that_is_no_record(tmp_path: Path, line: bytes, message: str) -> None:
     path = lines(tmp_path / "pairs.jsonl", RECORD, line)
-    with pytest.raises(ValueError, match=re.escape(f"{path}, line 2: {message}")):
+    with pytest.raises(ValueError, match=re.escape(f"{path}, line 2: record: {message}")):
         read_pairs(path)
 
 

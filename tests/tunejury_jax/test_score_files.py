@@ -1,5 +1,8 @@
 """Files to score: which are found, and that each gives a row whatever becomes of it."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import quick_compile  # noqa: F401
 from random_heads import random_checkpoint
@@ -54,8 +57,6 @@ class Stack:
         return random_checkpoint().encoders
 
     def embed(self, audio, sample_rate_hz, prompt):
-        import numpy as np
-
         if audio.stem in FAILURES:
             raise FAILURES[audio.stem]
         return {"toy": np.full(8, len(audio.stem), np.float32), "words": np.full(4, len(prompt), np.float32)}
@@ -86,15 +87,11 @@ def test_an_error_of_ours_is_not_taken_for_one_of_the_file(tmp_path, monkeypatch
 
 
 def test_a_row_as_json():
-    rows = score_files(Scorer(random_checkpoint(), Stack()), [], "")
-    assert list(rows) == []
-    (row,) = score_files(Scorer(random_checkpoint(), Stack()), [AudioFile("a", tmp("broken"))], "")
-    fields = ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error"]
-    assert list(row.to_json()) == fields
-    assert row.to_json()["error"] == "broken.wav: truncated"
+    scorer = Scorer(random_checkpoint(), Stack())
+    (row,) = score_files(scorer, [AudioFile("a", Path("broken.wav"))], "")
+    assert list(row.to_json()) == ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error"]
+    assert (row.to_json()["path"], row.to_json()["error"]) == ("broken.wav", "broken.wav: truncated")
 
 
-def tmp(stem):
-    from pathlib import Path
-
-    return Path(f"{stem}.wav")
+def test_nothing_to_score_gives_no_row():
+    assert list(score_files(Scorer(random_checkpoint(), Stack()), [], "")) == []

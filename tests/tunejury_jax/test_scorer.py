@@ -83,9 +83,7 @@ def test_no_rows_have_no_scores(scorer):
 @pytest.mark.parametrize("dtype", [np.float64, np.float16])
 def test_features_may_be_of_any_float_type(scorer, dtype):
     x = features(5).astype(np.float16)
-    np.testing.assert_array_equal(
-        scorer.score_features(x.astype(dtype)), scorer.score_features(x.astype(np.float32))
-    )
+    np.testing.assert_array_equal(scorer.score_features(x.astype(dtype)), scorer.score_features(x.astype(np.float32)))
 
 
 def test_a_row_scores_alike_alone_and_among_others(scorer):

@@ -4,11 +4,12 @@ Only local paths, `file://`, `gs://` and `s3://` are opened. A TensorStore URL o
 process talk to any host, so it is refused (store.md section 3.8).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import tensorstore as ts
+
+from tunejury_jax.documents import parse_object
 
 __all__ = ["MAX_JSON_BYTES", "StoreError", "exists", "list_keys", "open_root", "put_if_absent", "read_json"]
 
@@ -56,12 +57,9 @@ def read_json(root: ts.KvStore, key: str, max_bytes: int = MAX_JSON_BYTES) -> di
     if data is None:
         return None
     try:
-        document = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise StoreError(f"{key}: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise StoreError(f"{key}: expected a JSON object, got {type(document).__name__}")
-    return document
+        return parse_object(data, key, max_bytes)
+    except ValueError as error:
+        raise StoreError(str(error)) from error
 
 
 def exists(root: ts.KvStore, key: str) -> bool:

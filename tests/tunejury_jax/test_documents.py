@@ -1,0 +1,36 @@
+"""JSON from files: what is refused, and that the size is looked at first."""
+
+from pathlib import Path
+
+import pytest
+
+from tunejury_jax.documents import parse_object, read_bounded, read_object
+
+
+def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"name": "é", "n": [1, 2.5, null]}', encoding="utf-8")
+    assert read_object(tmp_path / "a.json", 100) == {"name": "é", "n": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "here: not JSON"),
+        (b"{", "here: not JSON"),
+        (b"\xff", "here: not JSON"),
+        (b"[" * 100_000, "here: not JSON: maximum recursion depth"),
+        (b"[]", "here: expected a JSON object, got list"),
+        (b"1", "here: expected a JSON object, got int"),
+        (b"{" + b" " * 200_000, "here: 200001 bytes, accepted are at most 200000"),
+    ],
+)
+def test_what_is_no_object_is_refused(data: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        parse_object(data, "here", 200_000)
+
+
+def test_a_file_at_the_limit_is_read_and_one_above_is_not(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_bounded(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(ValueError, match="a: 5 bytes, accepted are at most 4"):
+        read_bounded(tmp_path / "a", 4)

@@ -1,0 +1,50 @@
+"""JSON objects that come from files: bounded in size, checked to be objects, errors that say where."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+__all__ = ["parse_object", "read_bounded", "read_object"]
+
+
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """Reads a file that must not be large.
+
+    Raises:
+        ValueError: It is larger than `max_bytes`.
+    """
+    size = path.stat().st_size
+    if size > max_bytes:
+        raise ValueError(f"{path}: {size} bytes, accepted are at most {max_bytes}")
+    return path.read_bytes()
+
+
+def read_object(path: Path, max_bytes: int) -> dict[str, Any]:
+    """Reads a JSON object from a file.
+
+    Raises:
+        ValueError: Too large, not JSON, or not an object.
+    """
+    return parse_object(read_bounded(path, max_bytes), str(path), max_bytes)
+
+
+def parse_object(data: bytes, name: str, max_bytes: int) -> dict[str, Any]:
+    """Parses a JSON object.
+
+    Args:
+        data: UTF-8 text.
+        name: Where it comes from, for messages.
+        max_bytes: More is refused before it is parsed, which takes several times the memory.
+
+    Raises:
+        ValueError: Too large, not JSON (or nested too deeply), or not an object.
+    """
+    if len(data) > max_bytes:
+        raise ValueError(f"{name}: {len(data)} bytes, accepted are at most {max_bytes}")
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{name}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError(f"{name}: expected a JSON object, got {type(document).__name__}")
+    return document
