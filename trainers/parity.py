@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from trainers.config import TrainConfig
 from trainers.population import Hyper, start_member, train_step
@@ -19,7 +19,8 @@ from tunejury_jax.state_dict import from_state_dict, infer_config, to_state_dict
 
 __all__ = ["run_steps"]
 
-Batch = tuple[Float[np.ndarray, "batch dim"], Float[np.ndarray, "batch dim"], Float[np.ndarray, " batch"]]
+# Sizes differ from batch to batch, so the axis has no name.
+Batch = tuple[Float[np.ndarray, "_ dim"], Float[np.ndarray, "_ dim"], Float[np.ndarray, " _"]]
 
 
 def run_steps(
@@ -55,7 +56,7 @@ def run_steps(
         return {"state_dict": to_state_dict(member._asdict()), "losses": losses}
 
 
-def _padded(batch: Batch, size: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _padded(batch: Batch, size: int) -> tuple[Float[Array, "2 size dim"], Float[Array, " size"], Float[Array, " size"]]:
     x_a, x_b, target = batch
     rows = size - len(target)
     x = np.pad(np.stack([x_a, x_b]), ((0, 0), (0, rows), (0, 0)))

@@ -131,11 +131,12 @@ def _at(distribution: BaseDistribution, u: float) -> Any:
 
 
 def _row(trial: FrozenTrial) -> dict[str, Any]:
-    attributes = ("valid_accuracy", "best_epoch", "epochs", "seconds", "error")
+    complete = trial.state == TrialState.COMPLETE
     return {
         "trial": trial.number,
-        "state": "complete" if trial.state == TrialState.COMPLETE else "failed",
+        "state": "complete" if complete else "failed",
         "params": dict(trial.params),
-        "valid_loss": trial.value if trial.state == TrialState.COMPLETE else None,
-        **{name: trial.user_attrs[name] for name in attributes},
+        "valid_loss": trial.value if complete else None,
+        "valid_accuracy": trial.user_attrs["valid_accuracy"] if complete else None,
+        **{name: trial.user_attrs[name] for name in ("best_epoch", "epochs", "seconds", "error")},
     }

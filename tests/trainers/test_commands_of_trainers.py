@@ -1,9 +1,10 @@
 """`trainers.train`, `evaluate` and `export` as commands, and what they refuse."""
 
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_valu
 
 from trainers import evaluate, export, train
 from trainers.config import DataConfig, EvaluateConfig, ExportConfig, RunConfig, TrainConfig
+from trainers.fit import EpochRow
+from trainers.run_folder import RunFolder
 from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.store import FeatureStore
 
 RECIPE = TrainConfig(learning_rate=1e-2, widths=(6,), max_epochs=3)
 
@@ -42,6 +46,47 @@ def test_training_again_gives_the_same_head(store: Path, run: Path) -> None:
     train.main(RunConfig(str(store), str(run), RECIPE))
     assert Checkpoint.load(run / "best").sha256 == before
     assert len((run / "epochs.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_run_that_was_cut_off_starts_again_and_comes_to_the_same_head(
+    store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(folder: RunFolder, trial: int, row: EpochRow) -> None:
+        log_epoch(folder, trial, row)
+        if row.epoch == 2:
+            raise KeyboardInterrupt
+
+    log_epoch = RunFolder.log_epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "log_epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train.main(RunConfig(str(store), str(tmp_path / "run"), RECIPE))
+    train.main(RunConfig(str(store), str(tmp_path / "run"), RECIPE))
+    assert (tmp_path / "run" / "epochs.jsonl").read_bytes() == (run / "epochs.jsonl").read_bytes()
+    assert Checkpoint.load(tmp_path / "run" / "best").sha256 == Checkpoint.load(run / "best").sha256
+
+
+def test_a_head_that_explodes_is_recorded_and_refused(store: Path, tmp_path: Path) -> None:
+    wild = replace(RECIPE, learning_rate=1e38, weight_decay=1e30)
+    with pytest.raises(ValueError, match=r"all 1 heads failed; see .*trials\.jsonl"):
+        train.main(RunConfig(str(store), str(tmp_path / "run"), wild))
+    (trial,) = [json.loads(line) for line in (tmp_path / "run" / "trials.jsonl").read_text().splitlines()]
+    assert (trial["state"], trial["valid_loss"]) == ("failed", None)
+    assert "loss is not finite in epoch 1" in trial["error"]
+    assert not (tmp_path / "run" / "best").exists()
+
+
+def test_another_recipe_in_the_same_folder_is_refused(store: Path, run: Path) -> None:
+    with pytest.raises(ValueError, match=r"asked.train.dropout: 0.25, not 0.5. Choose another --out"):
+        train.main(RunConfig(str(store), str(run), replace(RECIPE, dropout=0.25)))
+
+
+def test_the_checkpoint_records_how_it_came_to_be(store: Path, run: Path) -> None:
+    checkpoint = Checkpoint.load(run / "best")
+    assert checkpoint.training["config"] == json.loads(json.dumps(asdict(RECIPE)))
+    assert checkpoint.training["store"]["sha256"] == FeatureStore.open_sealed(str(store)).sha256
+    assert checkpoint.training["pairs"].keys() == {"train", "valid", "test", "none"}
+    assert checkpoint.encoders == {"toy": TOY.provenance, "words": WORDS.provenance}
 
 
 def test_evaluation_of_the_best_head_agrees_with_the_run(store: Path, run: Path, tmp_path: Path) -> None:
@@ -90,6 +135,15 @@ def test_an_exported_head_is_the_run_s_best(run: Path, tmp_path: Path) -> None:
 def test_a_folder_is_not_overwritten(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"out: .* exists already; name a new folder"):
         export.main(ExportConfig(str(run), str(tmp_path)))
+
+
+def test_a_damaged_head_is_not_exported(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run / "best", tmp_path / "run" / "best")
+    weights = tmp_path / "run" / "best" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"model\.safetensors: "):
+        export.main(ExportConfig(str(tmp_path / "run"), str(tmp_path / "head")))
+    assert not (tmp_path / "head").exists()
 
 
 def test_a_run_without_a_head_is_refused(tmp_path: Path) -> None:

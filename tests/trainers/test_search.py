@@ -1,5 +1,6 @@
 """The search: what it proposes, and that a kill at any moment changes nothing of it."""
 
+import json
 import math
 import os
 from dataclasses import replace
@@ -125,11 +126,12 @@ def test_finished_trials_are_each_listed_once_with_what_came_of_them(tmp_path):
 def test_a_head_that_failed_is_listed_without_a_loss_and_not_tried_again(tmp_path):
     search = Search(CONFIG, tmp_path / "journal")
     first, second = search.ask()
-    search.tell(first, fitted(search, first, error="loss is not finite"))
+    search.tell(first, fitted(search, first, error="loss is not finite")._replace(valid_accuracy=math.nan))
     search.tell(second, fitted(search, second)._replace(valid_loss=math.nan))
     for reopened in (search, Search(CONFIG, tmp_path / "journal")):
         found = [(row["trial"], row["state"], row["valid_loss"], row["error"]) for row in reopened.rows()]
         assert found == [(0, "failed", None, "loss is not finite"), (1, "failed", None, None)]
+        assert json.dumps(reopened.rows(), allow_nan=False)
         assert reopened.finished == {0, 1}
     drive(CONFIG, tmp_path / "journal")
     rows = Search(CONFIG, tmp_path / "journal").rows()
