@@ -25,6 +25,8 @@ RECORDS = [
     ("Alpha", "0", "2", "b", "calm", "test"),
     ("Alpha", "1", "0", "a", "calm", "none"),
     ("Beta", "0", "1", "both_bad", "fast", "none"),
+    ("Alpha", "2", "1", "b", "fast", "none"),
+    ("Alpha", "2", "1", "both_bad", "", "train"),
 ]
 PAIRS = [
     Pair(f"p{n}", source, f"{a}.wav", f"{b}.wav", label, prompt=prompt, split=split)
@@ -78,6 +80,13 @@ def test_gathered_features_are_those_of_each_record(store, blocks, zeroed):
         np.testing.assert_array_equal(found[:, number], expected_rows(pair, names, zeroed))
 
 
+def test_tables_have_a_row_each_and_a_row_of_no_prompt(store):
+    clip, prompt, index, _ = load_dataset(store, DataConfig(zero_prompt_sources=("Beta",))).arrays
+    assert (clip.shape, prompt.shape) == ((5, 11), (3, 4))
+    assert not prompt[2].any()
+    assert np.asarray(index[:, 2]).tolist() == [0, 1, 2, 2, 2, 2, 0, 0, 2, 1, 2]
+
+
 def test_columns_of_blocks_that_a_head_does_not_see_are_zero(store):
     dataset = load_dataset(store, DataConfig())
     found = gathered(dataset, np.array([0, 3]), keep=["toy"])
@@ -109,12 +118,12 @@ def test_targets_are_the_labels(store):
 
 
 @pytest.mark.parametrize(
-    ("as_tie", "valid", "skipped"), [(False, [5], {"both clips found bad": 2}), (True, [4, 5], {})]
+    ("as_tie", "valid", "skipped"), [(False, [5], {"both clips found bad": 3}), (True, [4, 5], {})]
 )
 def test_both_bad_is_dropped_and_counted_or_a_tie(store, as_tie, valid, skipped):
     dataset = load_dataset(store, DataConfig(both_bad_as_tie=as_tie))
     assert dataset.pairs("valid").tolist() == valid
-    assert dataset.skipped == skipped | {"in no split": 2 if as_tie else 1}
+    assert dataset.skipped == skipped | {"in no split": 3 if as_tie else 2}
     assert np.isfinite(np.asarray(dataset.arrays.target)[dataset.pairs("valid")]).all()
     assert not as_tie or dataset.arrays.target[4] == 0.5
 
@@ -129,13 +138,13 @@ def test_splits_are_those_of_the_records(store):
 
 def test_decisive_pairs_are_counted(store):
     counts = {split: load_dataset(store, DataConfig()).decisive(split) for split in SPLITS}
-    assert counts == {"train": 3, "valid": 1, "test": 1, "none": 1}
+    assert counts == {"train": 3, "valid": 1, "test": 1, "none": 2}
 
 
 def test_pairs_of_a_failed_clip_are_dropped_and_counted(damaged):
     dataset = load_dataset(damaged, DataConfig())
     assert dataset.pairs("train").tolist() == [0, 3]
-    assert dataset.skipped == {"both clips found bad": 2, "audio could not be encoded": 3, "in no split": 1}
+    assert dataset.skipped == {"both clips found bad": 3, "audio could not be encoded": 4, "in no split": 1}
     assert np.isfinite(dataset.arrays.clip).all()
     found = gathered(dataset, dataset.pairs("train"))
     np.testing.assert_array_equal(found[:, 0], expected_rows(PAIRS[0]))
@@ -149,7 +158,7 @@ def test_a_clip_that_only_unused_encoders_failed_on_is_used(damaged):
 
 def test_a_split_without_usable_pairs_says_what_there_is(damaged):
     message = r"split: 'test' has no usable pairs; the store has \{'train': 2, 'valid': 1, 'test': 0, 'none': 1\}, "
-    with pytest.raises(ValueError, match=message + r"skipped \{.*'audio could not be encoded': 3"):
+    with pytest.raises(ValueError, match=message + r"skipped \{.*'audio could not be encoded': 4"):
         load_dataset(damaged, DataConfig()).pairs("test")
 
 

@@ -180,6 +180,14 @@ def test_later_batches_learn_from_what_came_of_the_earlier(tmp_path):
     assert all(a != b for n, a in enumerate(proposed) for b in proposed[:n])
 
 
+def test_heads_of_a_batch_differ_even_where_nothing_was_learned(tmp_path):
+    search = Search(replace(CONFIG, population=3), tmp_path / "journal")
+    for trial in search.ask():
+        search.tell(trial, fitted(search, trial, error="loss is not finite"))
+    proposed = [tuple(trial.params.values()) for trial in search.ask()]
+    assert len(set(proposed)) == 3
+
+
 def test_a_proposal_is_a_recipe_of_this_sweep(tmp_path):
     search = Search(CONFIG, tmp_path / "journal")
     for trial in search.ask():
