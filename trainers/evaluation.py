@@ -93,8 +93,11 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
 
 def _margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> Margins:
     head, columns = Head(checkpoint.head.widths), jnp.ones(dataset.layout.dim, bool)
-    measured = jax.jit(lambda arrays, pairs: margins(head, checkpoint.variables, arrays, pairs, columns))
-    return np.asarray(measured(dataset.arrays, jnp.asarray(rows))).astype(np.float64)
+    measured = _jitted_margins(head, checkpoint.variables, dataset.arrays, jnp.asarray(rows), columns)
+    return np.asarray(measured).astype(np.float64)
+
+
+_jitted_margins = jax.jit(margins, static_argnums=0)
 
 
 def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-import quick_compile  # noqa: F401
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
-from trainers import evaluate, export, train
+from trainers import evaluate, export, results, train
 from trainers.config import DataConfig, EvaluateConfig, ExportConfig, RunConfig, TrainConfig
 from trainers.fit import EpochRow
 from trainers.run_folder import RunFolder
@@ -35,10 +34,17 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(autouse=True)
+def without_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the report takes most of a run here; that of `run` is drawn."""
+    monkeypatch.setattr(results, "write_report", lambda folder: folder / "report.html")
+
+
 def test_a_training_run_has_one_trial_and_its_epochs(run: Path) -> None:
     (trial,) = [json.loads(line) for line in (run / "trials.jsonl").read_text().splitlines()]
     assert (trial["trial"], trial["state"], trial["params"]["widths"]) == (0, "complete", "6")
     assert len((run / "epochs.jsonl").read_text().splitlines()) == trial["epochs"] == 3
+    assert (run / "report.html").is_file()
 
 
 def test_training_again_gives_the_same_head(store: Path, run: Path) -> None:

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 from sealed_store import EXTRA, FACTS, TOY, WORDS, seal, toy_values
 
 from trainers.config import DataConfig

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
 from trainers.config import DataConfig, TrainConfig

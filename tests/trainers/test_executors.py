@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 from closeness import assert_close
 from toy_dataset import toy_dataset
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import quick_compile  # noqa: F401
 from sealed_store import toy_store
 
 from trainers import sweeping
@@ -60,6 +59,12 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out what comes after the last trial, which takes most of a run here."""
+    monkeypatch.setattr(sweeping, "finish", lambda *arguments: None)
+
+
 def test_a_run_has_all_its_files(run: Path) -> None:
     assert [name for name in FILES if not (run / name).is_file()] == []
     assert (run / "best" / "model.safetensors").is_file()
@@ -91,7 +96,7 @@ def test_the_same_command_again_trains_nothing(store: Path, run: Path) -> None:
     assert (run / "trials.jsonl").read_bytes() == before
 
 
-def test_same_seed_same_heads_bit_for_bit(store: Path, run: Path, tmp_path: Path) -> None:
+def test_same_seed_same_heads_bit_for_bit(store: Path, run: Path, tmp_path: Path, unmeasured: None) -> None:
     sweep(asked(store, tmp_path / "again"), str(store))
     assert outcome(tmp_path / "again") == outcome(run)
     assert [row["trial"] for row in lines(tmp_path / "again" / "trials.jsonl")] == [0, 1, 2, 3]
@@ -99,12 +104,12 @@ def test_same_seed_same_heads_bit_for_bit(store: Path, run: Path, tmp_path: Path
     assert weights[0] == weights[1]
 
 
-def test_another_seed_gives_other_heads(store: Path, run: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_heads(store: Path, run: Path, tmp_path: Path, unmeasured: None) -> None:
     sweep(asked(store, tmp_path / "other", seed=7, trials=2), str(store))
     assert outcome(tmp_path / "other") != outcome(run)[:2]
 
 
-def test_more_trials_continue_a_sweep(store: Path, run: Path, tmp_path: Path) -> None:
+def test_more_trials_continue_a_sweep(store: Path, run: Path, tmp_path: Path, unmeasured: None) -> None:
     sweep(asked(store, tmp_path / "grown", trials=2), str(store))
     sweep(asked(store, tmp_path / "grown", trials=4), str(store))
     assert outcome(tmp_path / "grown") == outcome(run)
@@ -150,14 +155,21 @@ def die_at_call(number: int, work: Callable[..., Any], *, done: bool) -> Callabl
 STEPS = {"epoch": (RunFolder, "log_epoch"), "best": (sweeping, "keep_best"), "tell": (Search, "tell")}
 STEPS |= {"list": (RunFolder, "write_trials"), "move": (os, "replace")}
 MOMENTS = [("epoch", 1), ("epoch", 5), ("epoch", 12), ("best", 1), ("best", 2), ("tell", 1), ("tell", 4), ("list", 3)]
+KILLS = [(step, number, done) for step, number in MOMENTS for done in (False, True)]
+KILLS += [("move", number, False) for number in range(1, 11)]  # every rename of a sweep
 
 
-@pytest.mark.parametrize(("step", "number"), [*MOMENTS, *(("move", number) for number in range(1, 11))])
-@pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("step", "number", "done"), KILLS)
 def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
-    store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, number: int, done: bool
+    store: Path,
+    run: Path,
+    tmp_path: Path,
+    unmeasured: None,
+    monkeypatch: pytest.MonkeyPatch,
+    step: str,
+    number: int,
+    done: bool,
 ) -> None:
-    monkeypatch.setattr(sweeping, "finish", lambda *arguments: None)
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
     owner, name = STEPS[step]
     with monkeypatch.context() as patch:
@@ -200,7 +212,7 @@ def test_kill_9_changes_nothing_of_what_comes_out(store: Path, run: Path, tmp_pa
     options = [f"--{name}={value}" for name, value in counts.items()] + ["--space.widths", "6-4", "5"]
     command = [sys.executable, "-m", "trainers.sweep", "--store", str(store), "--out", str(out), *options]
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as `run` was compiled, to compare bits
-    for _ in range(3):
+    for _ in range(2):
         written = _last_write(out / "epochs.jsonl")
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
         while _last_write(out / "epochs.jsonl") == written and child.poll() is None:

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 import reference
 from closeness import assert_close
 from random_heads import random_checkpoint, random_state

@@ -7,7 +7,6 @@ import sys
 
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 import soundfile
 from random_heads import random_checkpoint
 

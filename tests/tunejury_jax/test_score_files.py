@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 from random_heads import random_checkpoint
 
 from tunejury_jax.score_files import AudioFile, find_audio, score_files

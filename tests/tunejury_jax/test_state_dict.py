@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import quick_compile  # noqa: F401
 import torch
 from closeness import assert_close
 from torch_twin import Twin
