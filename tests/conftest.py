@@ -10,5 +10,5 @@ import jax
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 # Tests compile much and compute little: optimising the random bits of one small epoch takes LLVM five seconds.
-# Commands that tests start as processes compile as users' do.
+# Commands that tests start as processes compile as users do, unless a test says otherwise.
 jax.config.update("jax_disable_most_optimizations", True)
