@@ -104,15 +104,17 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
     index = _with_zero_prompts(store, pairs.index, pairs.source, config.zero_prompt_sources)
     target, labelled = _targets(pairs.label, config.both_bad_as_tie)
     audible = np.asarray(tables["clip"].ok[index[:, :2]].all(axis=1))
+    readable = tables["prompt"].ok[index[:, 2]]
+    usable = labelled & audible & readable
     values = (tables["clip"].values, tables["prompt"].values, index, target)
     return Dataset(
         arrays=Arrays(*(jax.device_put(value) for value in values)),
         layout=layout,
         encoders={name: store.plan.encoders[name] for name in layout.names},
-        splits={s: np.flatnonzero(labelled & audible & (pairs.split == i)) for i, s in enumerate(SPLITS)},
+        splits={s: np.flatnonzero(usable & (pairs.split == i)) for i, s in enumerate(SPLITS)},
         source=pairs.source.astype(np.int64),
         sources=store.plan.sources,
-        skipped=_count_skipped(labelled, audible, pairs.split == SPLITS.index("none")),
+        skipped=_count_skipped(labelled, audible, readable, pairs.split != SPLITS.index("none")),
     )
 
 
@@ -127,7 +129,7 @@ def _layout(store: FeatureStore, names: Sequence[str]) -> Layout:
 
 
 def _load_table(store: FeatureStore, layout: Layout, table: Table) -> _Table:
-    """Joins the blocks of a table; NaN rows of failed clips become zeros, no pair that is kept points there."""
+    """Joins the blocks of a table; NaN rows of what failed become zeros, no pair that is kept points there."""
     rows = store.plan.tables[table].rows
     columns, ok = [np.zeros((rows, 0), np.float32)], np.ones(rows, bool)
     for block in layout.of_table(table):
@@ -136,7 +138,7 @@ def _load_table(store: FeatureStore, layout: Layout, table: Table) -> _Table:
         ok &= features.ok
     values = np.where(ok[:, None], np.concatenate(columns, axis=1), np.float32(0))
     zero_row = np.zeros((int(table == "prompt"), values.shape[1]), np.float32)
-    return _Table(np.concatenate([values, zero_row]), ok)
+    return _Table(np.concatenate([values, zero_row]), np.append(ok, np.ones(len(zero_row), bool)))
 
 
 def _with_zero_prompts(
@@ -161,11 +163,16 @@ def _targets(
 
 
 def _count_skipped(
-    labelled: Bool[np.ndarray, " pairs"], audible: Bool[np.ndarray, " pairs"], unassigned: Bool[np.ndarray, " pairs"]
+    labelled: Bool[np.ndarray, " pairs"],
+    audible: Bool[np.ndarray, " pairs"],
+    readable: Bool[np.ndarray, " pairs"],
+    assigned: Bool[np.ndarray, " pairs"],
 ) -> dict[str, int]:
+    """Each pair is counted once, for the first reason that holds."""
     counts = {
         "both clips found bad": ~labelled,
         "audio could not be encoded": labelled & ~audible,
-        "in no split": labelled & audible & unassigned,
+        "prompt could not be encoded": labelled & audible & ~readable,
+        "in no split": labelled & audible & readable & ~assigned,
     }
     return {reason: int(rows.sum()) for reason, rows in counts.items() if rows.any()}

@@ -149,6 +149,15 @@ def test_pairs_of_a_failed_clip_are_dropped_and_counted(damaged):
     np.testing.assert_array_equal(found[:, 0], expected_rows(PAIRS[0]))
 
 
+def test_pairs_of_a_failed_prompt_are_dropped_and_counted_unless_it_is_not_read(tmp_path):
+    store = seal(tmp_path / "store", PAIRS, SPECS, VALUES, failed={"words": {1: "not a text"}})
+    dataset = load_dataset(store, DataConfig())
+    assert dataset.pairs("train").tolist() == [0, 2]
+    assert dataset.skipped == {"both clips found bad": 3, "prompt could not be encoded": 3, "in no split": 1}
+    assert load_dataset(store, DataConfig(zero_prompt_sources=("Beta",))).pairs("train").tolist() == [0, 2, 3]
+    assert load_dataset(store, DataConfig(blocks=("toy",))).pairs("train").tolist() == [0, 1, 2, 3]
+
+
 def test_a_clip_that_only_unused_encoders_failed_on_is_used(damaged):
     dataset = load_dataset(damaged, DataConfig(blocks=("extra",)))
     assert dataset.pairs("train").tolist() == [0, 1, 2, 3]
