@@ -21,8 +21,8 @@ class TorchData:
     def batch(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         a, b, text = self.index[rows].unbind(1)
         prompt = self.prompt[text]
-        sides = (torch.cat([self.clip[side], prompt], dim=1) for side in (a, b))
-        return *sides, self.target[rows]
+        x_a, x_b = (torch.cat([self.clip[side], prompt], dim=1) for side in (a, b))
+        return x_a, x_b, self.target[rows]
 
 
 def make_steps(variant: str, data: TorchData, batch_size: int, steps: int) -> Callable[[], None]:
@@ -67,7 +67,7 @@ class StackedHead(PublishedHead):
         super().__init__()
         for module in self.net:
             if isinstance(module, nn.Linear):
-                module.bias = None
+                module.register_parameter("bias", None)
 
     def pair_loss(self, a: Tensor, b: Tensor, target: Tensor) -> Tensor:
         x, pairs = torch.cat([a, b]), len(a)

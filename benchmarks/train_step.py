@@ -101,7 +101,7 @@ def _products(steps: int) -> Callable[[], object]:
     ]
 
     @jax.jit
-    def run(layers: list) -> list:
+    def run(layers: list) -> jax.Array:
         def step(carry: jax.Array, _: None) -> tuple[jax.Array, None]:
             total = carry
             for number, (x, w, g) in enumerate(layers):
