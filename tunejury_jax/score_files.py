@@ -73,12 +73,12 @@ def find_audio(inputs: Sequence[Path], suffixes: Collection[str]) -> tuple[list[
 
 def score_files(scorer: Scorer, files: Sequence[AudioFile], prompt: str) -> Iterator[ScoreRow]:
     """Scores files one by one; one that cannot be used gives a row with an error and the next one is scored."""
-    checkpoint = scorer.checkpoint
-    encoders = {name: fingerprint(provenance) for name, provenance in checkpoint.encoders.items()}
+    checkpoint = scorer.checkpoint.sha256
+    encoders = {name: fingerprint(provenance) for name, provenance in scorer.checkpoint.encoders.items()}
     for file in files:
         reward = error = None
         try:
             reward = scorer.score(file.path, prompt=prompt)
         except (ValueError, RuntimeError) as problem:
             error = str(problem)
-        yield ScoreRow(file.id, str(file.path), prompt, reward, checkpoint.sha256, encoders, error)
+        yield ScoreRow(file.id, str(file.path), prompt, reward, checkpoint, encoders, error)
