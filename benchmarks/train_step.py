@@ -20,8 +20,8 @@ import torch
 from benchmarks.measure import alternate, save
 from benchmarks.synthetic import PaperSize, paper_size
 from benchmarks.torch_rivals import VARIANTS, TorchData, make_steps
-from trainers.config import TrainConfig
 from trainers.population import Hyper, Pairs, init_member, run_epoch
+from trainers.recipe import TrainConfig
 from tunejury_jax.console import command
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 

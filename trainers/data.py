@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
-from trainers.config import DataConfig
+from trainers.recipe import DataConfig
 from tunejury_jax.blocks import SIGNAL, TABLES, Layout, Table
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import LABELS, SPLITS, TARGETS, Split

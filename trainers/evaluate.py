@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from trainers.config import DataConfig, EvaluateConfig
+from trainers.config import EvaluateConfig
+from trainers.recipe import DataConfig
 from tunejury_jax.console import command, make_console
 
 __all__ = ["main"]

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from trainers.config import TrainConfig
 from trainers.data import Dataset
 from trainers.executors import Executor, Program, for_backend
 from trainers.population import EpochMetrics, Hyper, Member, Pairs, init_member
+from trainers.recipe import TrainConfig
 from tunejury_jax.head import Variables
 from tunejury_jax.head_config import HeadConfig
 

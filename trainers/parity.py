@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from trainers.config import TrainConfig
 from trainers.population import Hyper, start_member, train_step
+from trainers.recipe import TrainConfig
 from tunejury_jax.head import Head
 from tunejury_jax.state_dict import from_state_dict, infer_config, to_state_dict
 

@@ -15,8 +15,8 @@ import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, PRNGKeyArray, PyTree
 
-from trainers.config import TrainConfig
 from trainers.data import Arrays, gather
+from trainers.recipe import TrainConfig
 from tunejury_jax.head import Head, Variables, evaluate_head, initialise
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.losses import pair_loss, smooth

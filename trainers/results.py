@@ -10,10 +10,10 @@ import jax
 from rich.console import Console
 from rich.table import Table
 
-from trainers.config import DataConfig
 from trainers.data import Dataset
 from trainers.evaluation import Evaluation, evaluate
 from trainers.fit import Fit
+from trainers.recipe import DataConfig
 from trainers.report import write_report
 from trainers.run_folder import RunFolder, ranked
 from tunejury_jax.checkpoint import Checkpoint

@@ -19,8 +19,10 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 from scipy.stats import qmc
 
-from trainers.config import SearchSpace, SweepConfig, TrainConfig, parse_widths
+from trainers.config import SweepConfig
 from trainers.fit import Fit
+from trainers.recipe import TrainConfig, parse_widths
+from trainers.space import SearchSpace
 
 __all__ = ["Search"]
 

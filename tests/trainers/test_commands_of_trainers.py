@@ -11,8 +11,9 @@ import pytest
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
 from trainers import evaluate, export, results, train
-from trainers.config import DataConfig, EvaluateConfig, ExportConfig, RunConfig, TrainConfig
+from trainers.config import EvaluateConfig, ExportConfig, RunConfig
 from trainers.fit import EpochRow
+from trainers.recipe import DataConfig, TrainConfig
 from trainers.run_folder import RunFolder
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.store import FeatureStore

@@ -7,7 +7,9 @@ import sys
 import pytest
 import tyro
 
-from trainers.config import EvaluateConfig, ExportConfig, RunConfig, SearchSpace, SweepConfig, TrainConfig, parse_widths
+from trainers.config import EvaluateConfig, ExportConfig, RunConfig, SweepConfig
+from trainers.recipe import TrainConfig, parse_widths
+from trainers.space import SearchSpace
 from tunejury_jax.head_config import PAPER_WIDTHS
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sealed_store import EXTRA, FACTS, TOY, WORDS, seal, toy_values
 
-from trainers.config import DataConfig
 from trainers.data import gather, load_dataset
+from trainers.recipe import DataConfig
 from tunejury_jax.blocks import Layout
 from tunejury_jax.pairs import SPLITS, Pair
 

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
-from trainers.config import DataConfig, TrainConfig
 from trainers.data import Dataset, load_dataset
 from trainers.evaluation import evaluate
 from trainers.fit import fit
+from trainers.recipe import DataConfig, TrainConfig
 from trainers.results import release
 from tunejury_jax.blocks import FACTS as FACT_NAMES
 from tunejury_jax.checkpoint import Checkpoint

@@ -7,9 +7,9 @@ from closeness import assert_close
 from toy_dataset import toy_dataset
 
 from trainers import executors
-from trainers.config import TrainConfig
 from trainers.executors import Executor, Sequential, Stacked, for_backend
 from trainers.fit import fit
+from trainers.recipe import TrainConfig
 
 STATE = 1e-8
 """In float64: batching a product over members rounds it otherwise, and Adam amplifies that."""

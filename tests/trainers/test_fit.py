@@ -11,10 +11,10 @@ from closeness import assert_close
 from toy_dataset import toy_dataset
 
 from trainers import executors
-from trainers.config import TrainConfig
 from trainers.executors import Sequential, Stacked
 from trainers.fit import fit
 from trainers.population import margins
+from trainers.recipe import TrainConfig
 from tunejury_jax import metrics
 from tunejury_jax.head import Head
 

@@ -13,7 +13,6 @@ from closeness import assert_close
 from torch_twin import Twin
 
 from trainers import population
-from trainers.config import TrainConfig
 from trainers.data import Arrays, gather
 from trainers.population import (
     Best,
@@ -28,6 +27,7 @@ from trainers.population import (
     start_member,
     train_step,
 )
+from trainers.recipe import TrainConfig
 from tunejury_jax import metrics
 from tunejury_jax.head import Head, evaluate_head
 from tunejury_jax.head_config import HeadConfig

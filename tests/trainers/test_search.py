@@ -10,9 +10,10 @@ import pytest
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
-from trainers.config import SearchSpace, SweepConfig
+from trainers.config import SweepConfig
 from trainers.fit import Fit
 from trainers.search import Search, distributions, sobol_points
+from trainers.space import SearchSpace
 
 SPACE = SearchSpace(widths=("8-4", "4", "16"))
 CONFIG = SweepConfig(trials=6, population=2, max_epochs=7, patience=3, batch_size=16, seed=5, space=SPACE)

@@ -18,9 +18,10 @@ import pytest
 from sealed_store import toy_store
 
 from trainers import sweeping
-from trainers.config import SearchSpace, SweepConfig
+from trainers.config import SweepConfig
 from trainers.run_folder import RunFolder
 from trainers.search import Search
+from trainers.space import SearchSpace
 from trainers.sweep import main
 from trainers.sweeping import sweep
 from tunejury_jax.checkpoint import Checkpoint

@@ -226,7 +226,8 @@ for package in (tunejury_jax, trainers):
         importlib.import_module(module.name)
 
 from sealed_store import toy_store
-from trainers.config import RunConfig, TrainConfig
+from trainers.config import RunConfig
+from trainers.recipe import TrainConfig
 from trainers.train import main
 from tunejury_jax import Scorer
 
