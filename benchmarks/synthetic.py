@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from trainers.data import Arrays
-from trainers.population import Pairs
+from trainers.view import Pairs
 
 __all__ = ["PaperSize", "paper_size"]
 
@@ -43,10 +43,11 @@ def paper_size(seed: int = 0) -> PaperSize:
     target = (rng.random(count) < expit(logit)).astype(np.float32)
     agreement = float(((logit > 0) == (target > 0.5)).mean())
     target[rng.random(count) < TIES] = 0.5
-    values = (clip.astype(np.float32), prompt.astype(np.float32), index.astype(np.int32), target)
+    blocks = np.split(clip.astype(np.float32), [512], axis=1)
+    arrays = (tuple(blocks), (prompt.astype(np.float32),), index.astype(np.int32), target)
     train, valid, test = np.split(rng.permutation(count), np.cumsum(list(COUNTS.values()))[:-1])
-    on_device = Arrays(*(jax.device_put(value) for value in values))
-    return PaperSize(on_device, Pairs(jax.device_put(train), jax.device_put(valid)), test, agreement)
+    pairs = Pairs(*(jax.device_put(np.sort(rows)) for rows in (train, valid)))
+    return PaperSize(Arrays(*(jax.device_put(part) for part in arrays)), pairs, test, agreement)
 
 
 def _teacher(clip: np.ndarray, prompt: np.ndarray, index: np.ndarray, rng: np.random.Generator) -> np.ndarray:

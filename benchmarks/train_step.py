@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 from benchmarks.measure import alternate, save
+from benchmarks.ours import our_epochs
 from benchmarks.synthetic import PaperSize, paper_size
 from benchmarks.torch_rivals import VARIANTS, TorchData, make_steps
-from trainers.population import Hyper, Pairs, init_member, run_epoch
-from trainers.recipe import TrainConfig
+from trainers.view import Pairs
 from tunejury_jax.console import command
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 
@@ -73,21 +73,15 @@ def _ratios(ms: dict[str, dict[str, float]]) -> dict[str, float]:
 
 def _ours(data: PaperSize, steps: int) -> Callable[[], object]:
     """Epochs of exactly `steps` steps; the validation set is two pairs, so that only training is timed."""
-    hyper = Hyper.of(TrainConfig(), np.ones(DIM, bool))
-    state = [init_member(HeadConfig(DIM), hyper)]
     pairs = Pairs(data.pairs.train[: steps * BATCH], data.pairs.valid[:2])
-
-    def run() -> None:
-        state[0], metrics = run_epoch(state[0], hyper, data.arrays, pairs, widths=PAPER_WIDTHS, batch_size=BATCH)
-        jax.block_until_ready((state[0], metrics))
-
-    return run
+    return our_epochs(data.arrays, pairs)
 
 
 def _to_torch(data: PaperSize) -> TorchData:
     rows = np.asarray(data.pairs.train)
-    clip, prompt, index, target = (np.asarray(array) for array in data.arrays)
-    tensors = (clip, prompt, index[rows].astype(np.int64), target[rows])
+    clip, prompt = (np.concatenate([np.asarray(block) for block in blocks], axis=1) for blocks in data.arrays[:2])
+    index, target = (np.asarray(array)[rows] for array in data.arrays[2:])
+    tensors = (clip, prompt, index.astype(np.int64), target)
     return TorchData(*(torch.from_numpy(array.copy()) for array in tensors))
 
 

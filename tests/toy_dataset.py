@@ -21,9 +21,10 @@ def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed
     index = np.column_stack([sides, generator.integers(0, 4, count)]).astype(np.int32)
     rows, none = np.arange(count), np.arange(0)
     return Dataset(
-        arrays=Arrays(*(jax.device_put(v) for v in (clip.astype(dtype), prompt.astype(dtype), index, target))),
+        arrays=jax.device_put(Arrays((clip.astype(dtype),), (prompt.astype(dtype),), index, target)),
         layout=Layout.of([TOY.block, WORDS.block]),
         encoders={"toy": TOY, "words": WORDS},
+        ids=tuple(f"p{row}" for row in rows),
         splits={"train": rows[:train], "valid": rows[train:], "test": none, "none": none},
         source=np.zeros(count, np.int64),
         sources=("Toy",),

@@ -1,8 +1,8 @@
 """What a run is asked to do: frozen dataclasses, which are also the command line."""
 
 import itertools
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal
 
 from trainers.recipe import DataConfig, TrainConfig, require
 from trainers.space import SearchSpace
@@ -21,6 +21,8 @@ PresetName = Literal[
     "release", "leave-out", "input-ablation", "musicprefs-zero", "seeds", "encoder-swap", "k-sweep-retrain", "paper"
 ]
 TrackerName = Literal["tensorboard", "wandb"]
+PRESET_ONLY = ("seeds", "increment")
+SEARCH_ONLY = ("trials", "halving", "keep", "space")
 
 
 @dataclass(frozen=True)
@@ -30,9 +32,16 @@ class RunConfig:
     store: str
     """A sealed feature store."""
     out: str
-    """Run folder."""
+    """Run folder; the same command again continues it."""
     train: TrainConfig = field(default_factory=TrainConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    trackers: tuple[TrackerName, ...] = ()
+    """Further places for the metrics; epochs.jsonl is always written."""
+    save_every_s: float = 60.0
+    """Seconds between saves of the training state, from which a killed run continues."""
+
+    def __post_init__(self) -> None:
+        require("save_every_s", self.save_every_s, self.save_every_s >= 0, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,20 @@ class SweepConfig:
         rising = all(a < b for a, b in itertools.pairwise((0, *self.halving)))
         require("halving", self.halving, rising, "rising epochs from 1")
         TrainConfig(max_epochs=self.max_epochs, patience=self.patience, batch_size=self.batch_size, seed=self.seed)
+        self._refuse_what_does_not_apply()
+
+    def _refuse_what_does_not_apply(self) -> None:
+        """An option that would be ignored is a mistake."""
+        others = PRESET_ONLY if self.preset is None else SEARCH_ONLY
+        given = [name for name in others if getattr(self, name) != _default(name)]
+        if given:
+            kind = f"preset {self.preset}" if self.preset else "search without --preset"
+            raise ValueError(f"{given[0]}: got {getattr(self, given[0])!r}, which a {kind} does not use")
+
+
+def _default(name: str) -> Any:
+    found = next(field for field in fields(SweepConfig) if field.name == name)
+    return found.default if found.default_factory is MISSING else found.default_factory()
 
 
 @dataclass(frozen=True)
@@ -103,9 +126,21 @@ class EvaluateConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """A release of a run's best head."""
+    """A release of a run's best head, or of several of its heads as an ensemble that scores by their mean."""
 
     run: str
     """Run folder of a training run or a sweep."""
     out: str
     """Checkpoint folder to write."""
+    top: int | None = None
+    """Combine this many of the best heads that the run kept: those of the widths, blocks and data of the best one."""
+    trials: tuple[int, ...] = ()
+    """Combine the heads of these trials."""
+    head: str | None = None
+    """Combine all seeds of this head of a preset."""
+
+    def __post_init__(self) -> None:
+        asked = {"top": self.top is not None, "trials": bool(self.trials), "head": self.head is not None}
+        chosen = [name for name, given in asked.items() if given]
+        require("top, trials, head", ", ".join(chosen), len(chosen) <= 1, "one of them")
+        require("top", self.top, self.top is None or self.top >= 1, "at least 1")

@@ -1,16 +1,15 @@
 """From a feature store to arrays a head trains on.
 
-Clips and prompts are kept as two matrices and pairs as rows of indices into them; a pair's features are gathered
-inside the jitted step and never stored. The row after the last prompt is zero: it is the prompt of pairs without
-one, and of sources whose raters saw none.
+Each block is a matrix of its own, and pairs are rows of indices into them; a pair's features are gathered inside the
+jitted step and never stored. The row after the last prompt is zero: it is the prompt of pairs without one, and of
+sources whose raters saw none.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
@@ -20,31 +19,23 @@ from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import LABELS, SPLITS, TARGETS, Split
 from tunejury_jax.store import EncoderSpec, FeatureStore
 
-__all__ = ["Arrays", "Dataset", "gather", "load_dataset"]
+__all__ = ["Arrays", "Dataset", "load_dataset"]
 
 
 class Arrays(NamedTuple):
     """What lives on the device.
 
     Attributes:
-        clip: Joined clip blocks, one row a clip.
-        prompt: Joined prompt blocks, one row a prompt, then one row of zeros.
+        clip: A matrix for each clip block, one row a clip.
+        prompt: A matrix for each prompt block, one row a prompt, then one row of zeros.
         index: Rows of clip a, clip b and prompt of each pair.
         target: P(a preferred) of each pair: 1, 0, or 0.5 for a tie.
     """
 
-    clip: Float[Array, "clips clip_dim"]
-    prompt: Float[Array, "prompts prompt_dim"]
+    clip: tuple[Float[Array, "clips _"], ...]
+    prompt: tuple[Float[Array, "prompts _"], ...]
     index: Int32[Array, "pairs 3"]
     target: Float[Array, " pairs"]
-
-
-def gather(arrays: Arrays, pairs: Int[Array, " batch"], columns: Bool[Array, " dim"]) -> Float[Array, "2 batch dim"]:
-    """The features of some pairs, side a then side b; columns of blocks a head does not see are zero."""
-    index = arrays.index[pairs]
-    clip = arrays.clip[index[:, :2].T]
-    prompt = jnp.broadcast_to(arrays.prompt[index[:, 2]], (*clip.shape[:2], arrays.prompt.shape[1]))
-    return jnp.where(columns, jnp.concatenate([clip, prompt], axis=-1), 0.0)
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,7 @@ class Dataset:
         arrays: On the device.
         layout: Blocks and order of the columns.
         encoders: What made each block.
+        ids: Of every pair.
         splits: Rows of the usable pairs of each split.
         source: Position in `sources` of every pair.
         skipped: Why pairs of the store are not used -> how many.
@@ -63,6 +55,7 @@ class Dataset:
     arrays: Arrays
     layout: Layout
     encoders: Mapping[str, EncoderSpec]
+    ids: tuple[str, ...]
     splits: Mapping[Split, Int[np.ndarray, " pairs"]]
     source: Int[np.ndarray, " all_pairs"]
     sources: tuple[str, ...]
@@ -81,6 +74,19 @@ class Dataset:
                 f"split: {split!r} has no usable pairs; the store has {counts}, skipped {dict(self.skipped)}"
             )
         return rows
+
+    def seen_by(self, layout: Layout) -> "Dataset":
+        """The data set with only the blocks of a head's layout.
+
+        Raises:
+            ValueError: It lacks one of them.
+        """
+        for name in layout.names:
+            one_of("blocks", name, self.layout.names)
+        by_name = dict(zip(self.layout.names, (*self.arrays.clip, *self.arrays.prompt), strict=True))
+        clip, prompt = (tuple(by_name[block.name] for block in layout.of_table(table)) for table in TABLES)
+        encoders = {name: self.encoders[name] for name in layout.names}
+        return replace(self, arrays=self.arrays._replace(clip=clip, prompt=prompt), layout=layout, encoders=encoders)
 
     def decisive(self, split: Split) -> int:
         """How many usable pairs of a split have a winner."""
@@ -106,11 +112,13 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
     audible = np.asarray(tables["clip"].ok[index[:, :2]].all(axis=1))
     readable = tables["prompt"].ok[index[:, 2]]
     usable = labelled & audible & readable
-    values = (tables["clip"].values, tables["prompt"].values, index, target)
     return Dataset(
-        arrays=Arrays(*(jax.device_put(value) for value in values)),
+        arrays=Arrays(
+            *(jax.device_put(part) for part in (tables["clip"].blocks, tables["prompt"].blocks, index, target))
+        ),
         layout=layout,
         encoders={name: store.plan.encoders[name] for name in layout.names},
+        ids=tuple(record["pair_id"] for record in store.pair_records()),
         splits={s: np.flatnonzero(usable & (pairs.split == i)) for i, s in enumerate(SPLITS)},
         source=pairs.source.astype(np.int64),
         sources=store.plan.sources,
@@ -119,7 +127,7 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
 
 
 class _Table(NamedTuple):
-    values: Float[np.ndarray, "rows dim"]
+    blocks: tuple[Float[np.ndarray, "rows _"], ...]
     ok: Bool[np.ndarray, " rows"]
 
 
@@ -129,16 +137,15 @@ def _layout(store: FeatureStore, names: Sequence[str]) -> Layout:
 
 
 def _load_table(store: FeatureStore, layout: Layout, table: Table) -> _Table:
-    """Joins the blocks of a table; NaN rows of what failed become zeros, no pair that is kept points there."""
-    rows = store.plan.tables[table].rows
-    columns, ok = [np.zeros((rows, 0), np.float32)], np.ones(rows, bool)
+    """Reads the blocks of a table; NaN rows of what failed become zeros, no pair that is kept points there."""
+    blocks, ok = [], np.ones(store.plan.tables[table].rows, bool)
     for block in layout.of_table(table):
         features = store.load(block.name)
-        columns.append(features.values.astype(np.float32))
+        blocks.append(features.values.astype(np.float32))
         ok &= features.ok
-    values = np.where(ok[:, None], np.concatenate(columns, axis=1), np.float32(0))
-    zero_row = np.zeros((int(table == "prompt"), values.shape[1]), np.float32)
-    return _Table(np.concatenate([values, zero_row]), np.append(ok, np.ones(len(zero_row), bool)))
+    extra = int(table == "prompt")
+    cleared = (np.pad(np.where(ok[:, None], block, np.float32(0)), ((0, extra), (0, 0))) for block in blocks)
+    return _Table(tuple(cleared), np.append(ok, np.ones(extra, bool)))
 
 
 def _with_zero_prompts(

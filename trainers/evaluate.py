@@ -21,10 +21,8 @@ def main(config: EvaluateConfig) -> None:
     checkpoint = Checkpoint.load(Path(config.checkpoint))
     store = FeatureStore.open_sealed(config.store)
     checkpoint.require_encoders({name: spec.provenance for name, spec in store.plan.encoders.items()}, config.store)
-    # A head trained without some source's prompts, or with ties where both were bad, is evaluated so too.
-    trained_on = checkpoint.training.get("data", {})
-    zeroed = tuple(name for name in trained_on.get("zero_prompt_sources", []) if name in store.plan.sources)
-    data = DataConfig(zero_prompt_sources=zeroed, both_bad_as_tie=bool(trained_on.get("both_bad_as_tie")))
+    # A head trained with ties where both were bad is evaluated so too.
+    data = DataConfig(both_bad_as_tie=bool(checkpoint.training.get("data", {}).get("both_bad_as_tie")))
     dataset = load_dataset(store, data, checkpoint.layout)
     measured = evaluate(checkpoint, dataset, store, config.split)
     measured.save(Path(config.out))

@@ -9,20 +9,22 @@ import csv
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Array, Float, Int
 from scipy.stats import binomtest
 
-from trainers.data import Dataset
-from trainers.population import margins
+from trainers.data import Arrays, Dataset
+from trainers.population import scores
+from trainers.view import View, view_whole
 from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.checkpoint import Checkpoint
-from tunejury_jax.head import Head
+from tunejury_jax.head import Head, Variables, split_input
 from tunejury_jax.metrics import (
     accuracy,
     bootstrap,
@@ -35,7 +37,7 @@ from tunejury_jax.metrics import (
 from tunejury_jax.pairs import Split
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["Evaluation", "evaluate"]
+__all__ = ["Evaluation", "evaluate", "head_margins"]
 
 RULES = {"rms_dbfs": ("louder clip wins", "quieter clip wins"), "duration_s": ("longer clip wins", "shorter clip wins")}
 
@@ -67,7 +69,7 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
 
     Args:
         checkpoint: The head.
-        dataset: The store's pairs, laid out as the checkpoint's blocks.
+        dataset: The store's pairs, with at least the checkpoint's blocks.
         store: For pair ids and file facts.
         split: Which pairs.
 
@@ -77,7 +79,7 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
     checkpoint.require_encoders({n: s.provenance for n, s in dataset.encoders.items()}, store.location)
     rows = dataset.pairs(split)
     targets = np.asarray(dataset.arrays.target)[rows].astype(np.float64)
-    predicted = _margins(checkpoint, dataset, rows)
+    predicted = head_margins(checkpoint, dataset, rows)
     sources = tuple(dataset.sources[code] for code in dataset.source[rows])
     ids = [record["pair_id"] for record in store.pair_records()]
     metrics = {
@@ -91,13 +93,37 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
     return Evaluation(tuple(ids[row] for row in rows), sources, targets, predicted, metrics)
 
 
-def _margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> Margins:
-    head, columns = Head(checkpoint.head.widths), jnp.ones(dataset.layout.dim, bool)
-    measured = _jitted_margins(head, checkpoint.variables, dataset.arrays, jnp.asarray(rows), columns)
-    return np.asarray(measured).astype(np.float64)
+def head_margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> Margins:
+    """s(A) - s(B) of some pairs; of an ensemble, the mean of its members' margins.
+
+    Args:
+        checkpoint: The head.
+        dataset: Holds at least its blocks.
+        rows: Which pairs.
+
+    Raises:
+        ValueError: The data set lacks a block.
+    """
+    dataset = dataset.seen_by(checkpoint.layout)
+    # A head trained without some source's prompts is measured so too.
+    view = view_whole(dataset, checkpoint.training.get("data", {}).get("zero_prompt_sources", []))
+    found = _scores(Head(checkpoint.head.widths), checkpoint.stacked, dataset, jnp.asarray(rows), view)
+    means = np.asarray(found).astype(np.float64).mean(axis=0)
+    return means[:, 0] - means[:, 1]
 
 
-_jitted_margins = jax.jit(margins, static_argnums=0)
+def _scores(
+    head: Head, stacked: Variables, dataset: Dataset, rows: Int[Array, " pairs"], view: View
+) -> Float[Array, "members pairs 2"]:
+    dims = [block.dim for block in dataset.layout.blocks]
+    return _jitted_scores(head, jax.vmap(lambda one: split_input(one, dims))(stacked), dataset.arrays, rows, view)
+
+
+@partial(jax.jit, static_argnums=0)
+def _jitted_scores(
+    head: Head, stacked: Variables, arrays: Arrays, rows: Int[Array, " pairs"], view: View
+) -> Float[Array, "members pairs 2"]:
+    return jax.vmap(lambda variables: scores(head, variables, arrays, rows, view))(stacked)
 
 
 def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[str, Any]:

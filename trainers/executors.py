@@ -1,21 +1,28 @@
-"""How the members of a population run: one after another, or as one vmapped program.
+"""How the members of a population run: one after another, or as one vmapped program over all devices.
 
-Batching members gains nothing on a CPU and everything on an accelerator (performance.md sections 4, 5), so the
-backend decides. Both give every member the same trajectory.
+Batching members gains nothing on a CPU and everything on an accelerator (docs/performance.md), so the backend
+decides. Both give every member the same trajectory.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from trainers.data import Arrays
-from trainers.population import EpochMetrics, Hyper, Member, Pairs, run_epoch, run_stacked_epoch
+from trainers.population import OPTIONS, EpochMetrics, Hyper, Member, epoch, run_epoch
+from trainers.view import Pairs
 
-__all__ = ["Executor", "Program", "Sequential", "Stacked", "for_backend"]
+__all__ = ["Executor", "MakeExecutor", "Program", "Sequential", "Stacked", "for_backend"]
 
-Tree = TypeVar("Tree", Member, Hyper)
+Tree = TypeVar("Tree")
+LANES = PartitionSpec("trial")
+SHARED = PartitionSpec()
 
 
 class Program(NamedTuple):
@@ -29,79 +36,124 @@ class Program(NamedTuple):
 
 @runtime_checkable
 class Executor(Protocol):
-    """Holds the members of a population and runs epochs of some of them."""
+    """Holds the members of a population, by number, and runs epochs of them."""
 
-    def run(self, members: Sequence[int]) -> list[EpochMetrics]:
-        """Runs one epoch of these members, by number; returns their metrics in the same order."""
+    def run(self) -> dict[int, EpochMetrics]:
+        """Runs one epoch of every member."""
         ...
 
     def member(self, number: int) -> Member:
         """The state of one member."""
         ...
 
+    def drop(self, number: int) -> None:
+        """Forgets a member that has stopped."""
+        ...
+
+
+MakeExecutor = Callable[[Mapping[int, Member], Mapping[int, Hyper], Program], Executor]
+
 
 class Sequential:
     """Members one after another over one compiled epoch."""
 
-    def __init__(self, members: Sequence[Member], hypers: Sequence[Hyper], program: Program) -> None:
-        self._members, self._hypers, self._program = list(members), hypers, program
+    def __init__(self, members: Mapping[int, Member], hypers: Mapping[int, Hyper], program: Program) -> None:
+        self._members, self._hypers, self._program = dict(members), hypers, program
 
-    def run(self, members: Sequence[int]) -> list[EpochMetrics]:
-        return [self._run_one(number) for number in members]
+    def run(self) -> dict[int, EpochMetrics]:
+        return {number: self._run_one(number) for number in self._members}
 
     def member(self, number: int) -> Member:
         return self._members[number]
 
+    def drop(self, number: int) -> None:
+        del self._members[number]
+
     def _run_one(self, number: int) -> EpochMetrics:
         arrays, pairs, widths, batch_size = self._program
-        self._members[number], metrics = run_epoch(
-            self._members[number], self._hypers[number], arrays, pairs, widths=widths, batch_size=batch_size
-        )
+        with jax.transfer_guard("disallow"):  # an epoch reads nothing from the host
+            self._members[number], metrics = run_epoch(
+                self._members[number], self._hypers[number], arrays, pairs, widths=widths, batch_size=batch_size
+            )
         return jax.device_get(metrics)
 
 
 class Stacked:
-    """Members as lanes of one vmapped program, cut down to the next power of two as they stop.
+    """Members as lanes of one vmapped program, sharded over all devices by the mesh axis `trial`.
 
-    The lane of a member that has stopped may run on for nothing, so its state is put aside.
+    As members stop, the lanes are cut down to the next power of two. A lane whose member has stopped, or that fills
+    up a power of two, runs on for nothing: its number is None.
     """
 
-    def __init__(self, members: Sequence[Member], hypers: Sequence[Hyper], program: Program) -> None:
-        self._program = program
-        self._lanes = list(range(len(members)))
-        self._members, self._hypers = _stack(members), _stack(hypers)
-        self._finished: dict[int, Member] = {}
+    def __init__(self, members: Mapping[int, Member], hypers: Mapping[int, Hyper], program: Program) -> None:
+        self._mesh = jax.make_mesh((jax.device_count(),), ("trial",), axis_types=(AxisType.Auto,))
+        self._arrays, self._pairs = self._place((program.arrays, program.pairs), SHARED)
+        self._run = _stacked_epoch(self._mesh, program.widths, program.batch_size)
+        spare = self._size(len(members)) - len(members)
+        self._lanes: list[int | None] = [*members, *[None] * spare]
+        numbers = [*members, *[next(iter(members))] * spare]
+        self._members = self._place(_stack([members[number] for number in numbers]), LANES)
+        self._hypers = self._place(_stack([hypers[number] for number in numbers]), LANES)
 
-    def run(self, members: Sequence[int]) -> list[EpochMetrics]:
-        idle = [number for number in self._lanes if number not in members]
-        self._finished |= {number: self.member(number) for number in idle if number not in self._finished}
-        self._compact(members, idle)
-        arrays, pairs, widths, batch_size = self._program
-        self._members, metrics = run_stacked_epoch(
-            self._members, self._hypers, arrays, pairs, widths=widths, batch_size=batch_size
-        )
+    @property
+    def lanes(self) -> int:
+        """How many lanes an epoch computes."""
+        return len(self._lanes)
+
+    def run(self) -> dict[int, EpochMetrics]:
+        self._compact()
+        with jax.transfer_guard("disallow"):
+            self._members, metrics = self._run(self._members, self._hypers, self._arrays, self._pairs)
         by_lane = jax.device_get(metrics)
-        return [EpochMetrics(*(values[self._lanes.index(number)] for values in by_lane)) for number in members]
+        numbered = [(lane, number) for lane, number in enumerate(self._lanes) if number is not None]
+        return {number: EpochMetrics(*(values[lane] for values in by_lane)) for lane, number in numbered}
 
     def member(self, number: int) -> Member:
-        if number in self._finished:
-            return self._finished[number]
-        lane = self._lanes.index(number)
-        return jax.tree.map(lambda values: values[lane], self._members)
+        return self._take(self._members, self._lanes.index(number), SHARED)
 
-    def _compact(self, members: Sequence[int], idle: Sequence[int]) -> None:
-        size = 1 << (len(members) - 1).bit_length()
-        if size >= len(self._lanes):
-            return
-        kept = [*members, *idle[: size - len(members)]]
-        lanes = jnp.asarray([self._lanes.index(number) for number in kept])
-        self._members, self._hypers = jax.tree.map(lambda values: values[lanes], (self._members, self._hypers))
-        self._lanes = kept
+    def drop(self, number: int) -> None:
+        self._lanes[self._lanes.index(number)] = None
+
+    def _compact(self) -> None:
+        order = sorted(range(len(self._lanes)), key=lambda lane: self._lanes[lane] is None)
+        kept = order[: self._size(len(self._lanes) - self._lanes.count(None))]
+        if len(kept) < len(self._lanes):
+            self._members, self._hypers = self._take((self._members, self._hypers), kept, LANES)
+            self._lanes = [self._lanes[lane] for lane in kept]
+
+    def _size(self, members: int) -> int:
+        """The next power of two that the devices share evenly."""
+        power = 1 << (members - 1).bit_length()
+        return math.ceil(power / self._mesh.size) * self._mesh.size
+
+    def _place(self, tree: Tree, spec: PartitionSpec) -> Tree:
+        # What lies on one process's device cannot be sharded over the devices of several; what lies on the host can.
+        source = jax.device_get(tree) if jax.process_count() > 1 else tree
+        return jax.device_put(source, NamedSharding(self._mesh, spec))
+
+    def _take(self, tree: Tree, lanes: int | list[int], spec: PartitionSpec) -> Tree:
+        return _take_lanes(NamedSharding(self._mesh, spec))(tree, np.asarray(lanes))
 
 
-def for_backend() -> Callable[[Sequence[Member], Sequence[Hyper], Program], Executor]:
+def for_backend() -> MakeExecutor:
     """What suits the devices at hand."""
-    return Sequential if jax.default_backend() == "cpu" else Stacked
+    return Sequential if jax.default_backend() == "cpu" and jax.device_count() == 1 else Stacked
+
+
+@cache
+def _stacked_epoch(mesh: Mesh, widths: tuple[int, ...], batch_size: int) -> Callable[..., tuple[Member, EpochMetrics]]:
+    """`epoch` of many members at once; each device runs its own lanes and needs nothing of the others."""
+    lanes = jax.vmap(partial(epoch, widths=widths, batch_size=batch_size), in_axes=(0, 0, None, None))
+    sharded = jax.shard_map(
+        lanes, mesh=mesh, in_specs=(LANES, LANES, SHARED, SHARED), out_specs=(LANES, LANES), check_vma=False
+    )
+    outputs = (NamedSharding(mesh, LANES), NamedSharding(mesh, SHARED))
+    return jax.jit(sharded, donate_argnums=0, out_shardings=outputs, compiler_options=OPTIONS)
+
+
+@cache
+def _take_lanes(sharding: NamedSharding) -> Callable[..., Any]:
+    return jax.jit(lambda tree, lanes: jax.tree.map(lambda values: values[lanes], tree), out_shardings=sharding)
 
 
 def _stack(trees: Sequence[Tree]) -> Tree:

@@ -1,27 +1,30 @@
 """Fitting heads: the Python loop around the engine's epochs.
 
 Heads of one shape form a population and advance epoch by epoch together, until each has run out of patience or
-epochs. A head whose loss stops being finite is marked as failed, and the others go on.
+epochs, or is stopped at a rung of successive halving. A head whose loss stops being finite is marked as failed, and
+the others go on.
 """
 
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 
 from trainers.data import Dataset
-from trainers.executors import Executor, Program, for_backend
-from trainers.population import EpochMetrics, Hyper, Member, Pairs, init_member
-from trainers.recipe import TrainConfig
-from tunejury_jax.head import Variables
+from trainers.executors import MakeExecutor, Program, for_backend
+from trainers.memory import require_memory
+from trainers.population import Hyper, Member, init_member
+from trainers.recipe import Recipe
+from trainers.saves import EpochValues, History, Saved, Saves
+from trainers.view import View, view_all
+from tunejury_jax.head import Variables, join_input
 from tunejury_jax.head_config import HeadConfig
 
-__all__ = ["EpochRow", "Fit", "fit"]
+__all__ = ["EpochRow", "Fit", "State", "fit"]
 
-MakeExecutor = Callable[[Sequence[Member], Sequence[Hyper], Program], Executor]
+State = Literal["complete", "pruned", "failed"]
 
 
 class EpochRow(NamedTuple):
@@ -35,12 +38,18 @@ class EpochRow(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """A fitted head: its best weights, where they were found, and what went wrong if anything did."""
+    """A fitted head: its best weights, where they were found, and what went wrong if anything did.
 
-    config: TrainConfig
+    `variables` are those of a head for the recipe's own blocks; `valid_score` is their mean score on the validation
+    pairs, the constant that margins do not show.
+    """
+
+    recipe: Recipe
+    state: State
     variables: Variables
     valid_loss: float
     valid_accuracy: float
+    valid_score: float
     best_epoch: int
     epochs: int
     seconds: float
@@ -48,96 +57,150 @@ class Fit(NamedTuple):
 
 
 def fit(
-    configs: Sequence[TrainConfig],
+    recipes: Mapping[int, Recipe],
     dataset: Dataset,
     on_epoch: Callable[[EpochRow], None] = lambda row: None,
+    *,
+    halving: Sequence[int] = (),
+    saves: Saves | None = None,
     executor: MakeExecutor | None = None,
-) -> list[Fit]:
-    """Fits a head for each configuration.
+) -> Iterator[tuple[int, Fit]]:
+    """Fits a head for each recipe and yields each as it ends.
 
     Args:
-        configs: Any mixture; those with the same widths and batch size form a population.
+        recipes: By number, any mixture; those with the same widths and batch size form a population.
         dataset: Features and pairs.
-        on_epoch: Called with each head's epochs, for logs and progress.
+        on_epoch: Called with each head's epochs, for logs and progress; again for epochs that were restored.
+        halving: Epochs after which the worse half of a population's remaining heads is stopped.
+        saves: Where the state of unfinished heads is kept, and continued from if it is there.
         executor: How a population runs; by default what suits the backend.
 
-    Returns:
-        One fit a configuration, in the same order; a head whose loss stopped being finite has an `error`.
+    Yields:
+        Number and fit. A fit is not needed again once it was taken: what was yielded is not fitted anew as long as
+        it is not among the recipes of the call that continues.
 
     Raises:
-        ValueError: The train or validation split has too few usable pairs.
+        ValueError: A recipe does not fit the data set, or the heads do not fit into memory.
     """
-    pairs = Pairs(jnp.asarray(dataset.pairs("train")), jnp.asarray(dataset.pairs("valid")))
-    if len(pairs.train) < 2:
-        raise ValueError("split: 'train' has 1 usable pair, BatchNorm needs at least 2")
-    fits: dict[int, Fit] = {}
-    for heads in _populations(configs):
-        population = _Population([configs[i] for i in heads], heads, dataset, pairs, executor or for_backend())
-        fits |= dict(zip(heads, population.fit(on_epoch), strict=True))
-    return [fits[i] for i in range(len(configs))]
+    if not recipes:
+        return
+    pairs, views = view_all(dataset, [recipe.data for recipe in recipes.values()])
+    viewed = dict(zip(recipes, views, strict=True))
+    for numbers in _populations(recipes):
+        shape = recipes[numbers[0]].train
+        require_memory(len(numbers), HeadConfig(dataset.layout.dim, shape.widths), shape.batch_size)
+        program = Program(dataset.arrays, pairs, shape.widths, shape.batch_size)
+        heads = {number: recipes[number] for number in numbers}
+        population = _Population(heads, viewed, dataset, program, saves, executor or for_backend())
+        yield from population.fit(on_epoch, halving)
 
 
 class _Population:
-    """Members of one shape, and what the host knows of each."""
+    """Members of one shape, and what the host knows of each; those that have ended are forgotten."""
 
     def __init__(
         self,
-        configs: Sequence[TrainConfig],
-        heads: Sequence[int],
+        recipes: Mapping[int, Recipe],
+        views: Mapping[int, View],
         dataset: Dataset,
-        pairs: Pairs,
+        program: Program,
+        saves: Saves | None,
         executor: MakeExecutor,
     ) -> None:
-        shape, columns = configs[0], np.ones(dataset.layout.dim, bool)
-        hypers = [Hyper.of(config, columns) for config in configs]
-        members = [init_member(HeadConfig(dataset.layout.dim, shape.widths), hyper) for hyper in hypers]
-        program = Program(dataset.arrays, pairs, shape.widths, shape.batch_size)
-        self._configs, self._heads = configs, heads
-        self._executor = executor(members, hypers, program)
-        self._rows: list[list[EpochRow]] = [[] for _ in configs]
-        self._seconds = [0.0] * len(configs)
-        self._errors: list[str | None] = [None] * len(configs)
+        self._recipes, self._dataset, self._saves = recipes, dataset, saves
+        hypers = {number: Hyper.of(recipe.train, views[number]) for number, recipe in recipes.items()}
+        dims = [block.dim for block in dataset.layout.blocks]
 
-    def fit(self, on_epoch: Callable[[EpochRow], None]) -> list[Fit]:
-        active = list(range(len(self._configs)))
-        while active:
-            started = time.perf_counter()
-            metrics = dict(zip(active, self._executor.run(active), strict=True))
-            seconds = (time.perf_counter() - started) / len(active)
-            for number, values in metrics.items():
-                self._record(number, values, seconds)
-                on_epoch(self._rows[number][-1])
-            active = [number for number in active if metrics[number].active and self._goes_on(number)]
-        return [self._result(number) for number in range(len(self._configs))]
+        def start(number: int) -> Member:
+            return init_member(program.widths, dims, hypers[number])
 
-    def _record(self, number: int, metrics: EpochMetrics, seconds: float) -> None:
-        measured = (float(metrics.train_loss), float(metrics.valid_loss), float(metrics.valid_accuracy))
-        row = EpochRow(self._heads[number], len(self._rows[number]) + 1, *measured)
-        self._rows[number].append(row)
-        self._seconds[number] += seconds
-        if not np.isfinite([row.train_loss, row.valid_loss]).all():
-            self._errors[number] = f"loss is not finite in epoch {row.epoch}: {self._configs[number]}"
+        found = saves.restore(recipes, start) if saves else {}
+        saved = found or {number: Saved(start(number), History()) for number in recipes}
+        self._histories = {number: one.history for number, one in saved.items()}
+        self._executor = executor({number: one.member for number, one in saved.items()}, hypers, program)
+
+    def fit(self, on_epoch: Callable[[EpochRow], None], halving: Sequence[int]) -> Iterator[tuple[int, Fit]]:
+        for number, history in self._histories.items():
+            for epoch in range(1, len(history.epochs) + 1):
+                on_epoch(_row(number, history, epoch))
+        yield from self._end([number for number, history in self._histories.items() if history.pruned])
+        while self._histories:
+            stopped = self._run_epoch()
+            for number, history in self._histories.items():
+                on_epoch(_row(number, history, len(history.epochs)))
+            yield from self._end(stopped)
+            pruned = self._prune(halving)
+            self._save(forced=bool(pruned))
+            yield from self._end(pruned)
+
+    def _run_epoch(self) -> list[int]:
+        """Runs an epoch of all that remain and returns those that it was the last one of."""
+        started = time.perf_counter()
+        metrics = self._executor.run()
+        seconds = (time.perf_counter() - started) / len(metrics)
+        for number, values in metrics.items():
+            self._histories[number].add(values, seconds)
+        return [number for number, values in metrics.items() if not (values.active and self._goes_on(number))]
 
     def _goes_on(self, number: int) -> bool:
-        return self._errors[number] is None and len(self._rows[number]) < self._configs[number].max_epochs
+        history = self._histories[number]
+        return history.finite and len(history.epochs) < self._recipes[number].train.max_epochs
 
-    def _result(self, number: int) -> Fit:
-        best, rows = self._executor.member(number).best, self._rows[number]
+    def _prune(self, halving: Sequence[int]) -> list[int]:
+        """At a rung, the worse half by the lowest validation loss so far; the one in the middle goes on."""
+        if not self._histories or len(next(iter(self._histories.values())).epochs) not in halving:
+            return []
+        ranked = sorted(self._histories, key=lambda number: self._histories[number].lowest)
+        pruned = ranked[-(-len(ranked) // 2) :]
+        for number in pruned:
+            self._histories[number].pruned = True
+        return pruned
+
+    def _save(self, *, forced: bool) -> None:
+        if self._saves and self._histories and (forced or self._saves.due):
+            members = {n: Saved(self._executor.member(n), history) for n, history in self._histories.items()}
+            self._saves.save(members, self._recipes)
+
+    def _end(self, numbers: Sequence[int]) -> Iterator[tuple[int, Fit]]:
+        for number in numbers:
+            fitted = self._fit_of(number)
+            self._executor.drop(number)
+            del self._histories[number]
+            yield number, fitted
+
+    def _fit_of(self, number: int) -> Fit:
+        recipe, history = self._recipes[number], self._histories[number]
+        best = jax.device_get(self._executor.member(number).best)
         epoch = int(best.epoch)
+        measured = history.epochs[epoch - 1] if epoch else EpochValues(*[math.nan] * len(EpochValues._fields))
+        error = None if history.finite else f"loss is not finite in epoch {len(history.epochs)}: {recipe.train}"
         return Fit(
-            config=self._configs[number],
-            variables=jax.device_get({"params": best.params, "batch_stats": best.batch_stats}),
+            recipe=recipe,
+            state="failed" if error else "pruned" if history.pruned else "complete",
+            variables=self._own_input({"params": best.params, "batch_stats": best.batch_stats}, recipe),
             valid_loss=float(best.loss),
-            valid_accuracy=rows[epoch - 1].valid_accuracy if epoch else float("nan"),
+            valid_accuracy=measured.valid_accuracy,
+            valid_score=measured.valid_score,
             best_epoch=epoch,
-            epochs=len(rows),
-            seconds=self._seconds[number],
-            error=self._errors[number],
+            epochs=len(history.epochs),
+            seconds=history.seconds,
+            error=error,
         )
 
+    def _own_input(self, variables: Variables, recipe: Recipe) -> Variables:
+        """The head without the blocks it never saw."""
+        names = self._dataset.layout.names
+        seen = [name in recipe.data.blocks or not recipe.data.blocks for name in names]
+        return join_input(variables, seen)
 
-def _populations(configs: Sequence[TrainConfig]) -> Iterator[list[int]]:
-    """The numbers of the configurations that can share a compiled epoch."""
-    shapes = dict.fromkeys((config.widths, config.batch_size) for config in configs)
-    for shape in shapes:
-        yield [i for i, config in enumerate(configs) if (config.widths, config.batch_size) == shape]
+
+def _row(number: int, history: History, epoch: int) -> EpochRow:
+    values = history.epochs[epoch - 1]
+    return EpochRow(number, epoch, values.train_loss, values.valid_loss, values.valid_accuracy)
+
+
+def _populations(recipes: Mapping[int, Recipe]) -> Iterator[list[int]]:
+    """The numbers of the recipes that can share a compiled epoch."""
+    shapes = {number: (recipe.train.widths, recipe.train.batch_size) for number, recipe in recipes.items()}
+    for shape in dict.fromkeys(shapes.values()):
+        yield [number for number in recipes if shapes[number] == shape]

@@ -14,10 +14,14 @@ from jaxtyping import Array, Float
 
 from trainers.population import Hyper, start_member, train_step
 from trainers.recipe import TrainConfig
+from trainers.view import View
 from tunejury_jax.head import Head
 from tunejury_jax.state_dict import from_state_dict, infer_config, to_state_dict
 
 __all__ = ["run_steps"]
+
+NOTHING = View(*(jnp.zeros(0, bool) for _ in View._fields))
+"""The batches are given, so nothing is looked up."""
 
 # Sizes differ from batch to batch, so the axis has no name.
 Batch = tuple[Float[np.ndarray, "_ dim"], Float[np.ndarray, "_ dim"], Float[np.ndarray, " _"]]
@@ -46,7 +50,7 @@ def run_steps(
     config = infer_config(state_dict)
     with jax.enable_x64(batches[0][0].dtype == np.float64):
         recipe = TrainConfig(learning_rate=lr, weight_decay=weight_decay, dropout=0.0, widths=config.widths)
-        hyper = Hyper.of(recipe, np.ones(config.input_dim, bool))
+        hyper = Hyper.of(recipe, NOTHING)
         member = start_member(from_state_dict(state_dict, config), hyper)
         step = jax.jit(train_step, static_argnums=0)
         size, losses = max(len(target) for _, _, target in batches), []

@@ -1,23 +1,24 @@
 """The engine: K heads trained side by side, an epoch of a head being one jitted call.
 
-A member's trajectory is a function of its own hyper-parameters and seed and of the data; who trains beside it has no
-influence. Hyper-parameters are traced, so members differ in them without a new compilation; widths and batch size
-are static, so a population shares them. The pairs of an epoch are gathered on the device, and a call donates the
-member's old state.
+A member's trajectory is a function of its own hyper-parameters, view, seed and data; who trains beside it has no
+influence. All these are traced, so members differ in them without a new compilation; widths and batch size are
+static, so a population shares them. The pairs of an epoch are gathered on the device, and a call donates the member's
+old state.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jaxtyping import Array, Bool, Float, Int, Int32, PRNGKeyArray, PyTree
 
-from trainers.data import Arrays, gather
+from trainers.data import Arrays
 from trainers.recipe import TrainConfig
-from tunejury_jax.head import Head, Variables, evaluate_head, initialise
+from trainers.view import Pairs, View, gather
+from tunejury_jax.head import Columns, Head, Variables, evaluate_head, initialise, split_input
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.losses import pair_loss, smooth
 
@@ -26,17 +27,20 @@ __all__ = [
     "EpochMetrics",
     "Hyper",
     "Member",
-    "Pairs",
+    "Order",
+    "batch_of",
     "epoch",
     "init_member",
-    "margins",
+    "order_pairs",
     "run_epoch",
-    "run_stacked_epoch",
+    "scores",
     "start_member",
     "train_step",
 ]
 
-MARGIN_CHUNK = 1024
+SCORE_CHUNK = 256
+OPTIONS = {"xla_cpu_enable_concurrency_optimized_scheduler": True}
+"""For the compiler: 2 to 5 % of a step on two cores (docs/performance.md); without effect on accelerators."""
 
 
 class Hyper(NamedTuple):
@@ -48,17 +52,12 @@ class Hyper(NamedTuple):
     label_smoothing: Float[Array, ""]
     min_delta: Float[Array, ""]
     patience: Int32[Array, ""]
-    columns: Bool[Array, " dim"]
-    key: PRNGKeyArray
+    seed: Int32[Array, ""]
+    view: View
 
     @classmethod
-    def of(cls, config: TrainConfig, columns: Bool[np.ndarray, " dim"]) -> "Hyper":
-        """The traced part of a configuration.
-
-        Args:
-            config: Hyper-parameters and seed.
-            columns: Input columns the head sees; the others are zeroed.
-        """
+    def of(cls, config: TrainConfig, view: View) -> "Hyper":
+        """The traced part of a configuration."""
         return cls(
             learning_rate=jnp.asarray(config.learning_rate),
             weight_decay=jnp.asarray(config.weight_decay),
@@ -66,8 +65,8 @@ class Hyper(NamedTuple):
             label_smoothing=jnp.asarray(config.label_smoothing),
             min_delta=jnp.asarray(config.min_delta),
             patience=jnp.asarray(config.patience),
-            columns=jnp.asarray(columns),
-            key=jax.random.key(config.seed),
+            seed=jnp.asarray(config.seed),
+            view=view,
         )
 
 
@@ -91,29 +90,27 @@ class Member(NamedTuple):
     best: Best
 
 
-class Pairs(NamedTuple):
-    """Rows of the pairs to train and to validate on."""
-
-    train: Int[Array, " train_pairs"]
-    valid: Int[Array, " valid_pairs"]
-
-
 class EpochMetrics(NamedTuple):
-    """Means over the pairs of an epoch; `active` is False once patience has run out."""
+    """Means over the pairs of an epoch; `active` is False once patience has run out.
+
+    `valid_score` is the mean score of both sides, the arbitrary constant that a head's scores have.
+    """
 
     train_loss: Float[Array, ""]
     valid_loss: Float[Array, ""]
     valid_accuracy: Float[Array, ""]
+    valid_score: Float[Array, ""]
     active: Bool[Array, ""]
 
 
-def init_member(config: HeadConfig, hyper: Hyper) -> Member:
-    """A fresh member; its weights are a function of its key."""
-    return start_member(initialise(config, jax.random.fold_in(hyper.key, 0)), hyper)
+def init_member(widths: tuple[int, ...], dims: Sequence[int], hyper: Hyper) -> Member:
+    """A fresh member for inputs in groups of these widths; its weights are a function of its seed."""
+    variables = initialise(HeadConfig(sum(dims), widths), jax.random.fold_in(jax.random.key(hyper.seed), 0))
+    return start_member(split_input(variables, dims), hyper)
 
 
 def start_member(variables: Variables, hyper: Hyper) -> Member:
-    """A member that starts from given weights."""
+    """A member that starts from given weights, their first kernel in the groups of its inputs."""
     params, batch_stats = variables["params"], variables["batch_stats"]
     count = partial(jnp.zeros, (), jnp.int32)
     # Copies, not aliases: a member is donated whole, and a buffer can be given away only once.
@@ -121,74 +118,80 @@ def start_member(variables: Variables, hyper: Hyper) -> Member:
     return Member(params, batch_stats, _optimizer(hyper).init(params), count(), count(), best)
 
 
-def epoch(
-    member: Member, hyper: Hyper, arrays: Arrays, pairs: Pairs, *, widths: tuple[int, ...], batch_size: int
-) -> tuple[Member, EpochMetrics]:
-    """Trains a member on every pair once, validates it, and keeps it if it is the best so far.
+class Order(NamedTuple):
+    """The pairs of an epoch: rows in their order and how many are used; what follows those is never read."""
 
-    Args:
-        member: State of the head; the jitted calls donate it.
-        hyper: Its hyper-parameters.
-        arrays: Features and labels; an argument, so that they are not baked into the program.
-        pairs: Which pairs to train and to validate on.
-        widths: Hidden layers of the head.
-        batch_size: Pairs a step; the last step of an epoch is shorter.
-    """
-    head = Head(widths)
-    number = member.epoch + 1
-    order_key, dropout_key = jax.random.split(jax.random.fold_in(hyper.key, number))
-    steps = epoch_steps(jax.random.permutation(order_key, pairs.train), batch_size)
-
-    def step(
-        member: Member, inputs: tuple[Array, Int[Array, " batch"], Float[Array, " batch"]]
-    ) -> tuple[Member, Array]:
-        index, rows, weight = inputs
-        batch = (gather(arrays, rows, hyper.columns), arrays.target[rows], weight)
-        return train_step(head, member, hyper, batch, jax.random.fold_in(dropout_key, index))
-
-    member, losses = jax.lax.scan(step, member, (jnp.arange(len(steps[0])), *steps))
-    train_loss = (losses * steps[1].sum(axis=1)).sum() / steps[1].sum()
-    loss, accuracy = _validate(head, member, hyper, arrays, pairs.valid)
-    member = _keep_best(member._replace(epoch=number), hyper, loss)
-    return member, EpochMetrics(train_loss, loss, accuracy, member.stale < hyper.patience)
+    rows: Int[Array, " pairs"]
+    used: Int32[Array, ""]
 
 
-run_epoch = jax.jit(epoch, static_argnames=("widths", "batch_size"), donate_argnames="member")
-
-
-@partial(jax.jit, static_argnames=("widths", "batch_size"), donate_argnames="members")
-def run_stacked_epoch(
-    members: Member, hypers: Hyper, arrays: Arrays, pairs: Pairs, *, widths: tuple[int, ...], batch_size: int
-) -> tuple[Member, EpochMetrics]:
-    """`epoch` of many members at once; the leaves of `members` and `hypers` have a leading member axis."""
-
-    def one(member: Member, hyper: Hyper) -> tuple[Member, EpochMetrics]:
-        return epoch(member, hyper, arrays, pairs, widths=widths, batch_size=batch_size)
-
-    return jax.vmap(one)(members, hypers)
-
-
-def epoch_steps(
-    order: Int[Array, " pairs"], batch_size: int
-) -> tuple[Int[Array, "steps batch"], Float[Array, "steps batch"]]:
-    """Cuts an epoch's order into steps: rows, and 1 for a pair and 0 for the padding of the last step.
+def order_pairs(key: PRNGKeyArray, rows: Int[Array, " pairs"], pool: Bool[Array, " pairs"], batch_size: int) -> Order:
+    """Shuffles the pairs of a pool.
 
     A last step of a single pair is left out, since BatchNorm has no variance of one row; with a new order every
     epoch it is another pair each time.
+
+    Args:
+        key: The order follows from it and from the pool alone: each pair draws by its own row, so that rows outside
+            the pool change nothing.
+        rows: Rising rows of pairs.
+        pool: Which of them to use.
+        batch_size: Pairs a step.
     """
-    used = len(order) - (len(order) % batch_size == 1)
-    count = -(-used // batch_size)
-    padding = count * batch_size - used
-    rows = jnp.concatenate([order[:used], jnp.zeros(padding, order.dtype)])
-    weight = jnp.concatenate([jnp.ones(used), jnp.zeros(padding)])
-    return rows.reshape(count, batch_size), weight.reshape(count, batch_size)
+    draws = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(key, row)))(rows) >> 1
+    order = jnp.argsort(jnp.where(pool, draws, jnp.uint32(1 << 31)), stable=True)
+    count = pool.sum(dtype=jnp.int32)
+    return Order(rows[order], count - (count % batch_size == 1).astype(jnp.int32))
+
+
+def batch_of(order: Order, step: Int32[Array, ""], size: int) -> tuple[Int[Array, " size"], Bool[Array, " size"]]:
+    """Rows of one step, and which of them are real: the last step of an epoch is padded."""
+    places = step * size + jnp.arange(size, dtype=jnp.int32)
+    return order.rows[jnp.minimum(places, len(order.rows) - 1)], places < order.used
+
+
+def epoch(
+    member: Member, hyper: Hyper, arrays: Arrays, pairs: Pairs, *, widths: tuple[int, ...], batch_size: int
+) -> tuple[Member, EpochMetrics]:
+    """Trains a member on every pair of its pool once, validates it, and keeps it if it is the best so far.
+
+    Args:
+        member: State of the head; the jitted calls donate it.
+        hyper: Its hyper-parameters and view.
+        arrays: Features and labels; an argument, so that they are not baked into the program.
+        pairs: The pairs of the population.
+        widths: Hidden layers of the head.
+        batch_size: Pairs a step; the last step of an epoch is shorter.
+    """
+    head, number = Head(widths), member.epoch + 1
+    order_key, dropout_key = jax.random.split(jax.random.fold_in(jax.random.key(hyper.seed), number))
+    order = order_pairs(order_key, pairs.train, hyper.view.train, batch_size)
+
+    def step(index: Int32[Array, ""], state: tuple[Member, Array]) -> tuple[Member, Array]:
+        member, total = state
+        rows, real = batch_of(order, index, batch_size)
+        weight = real.astype(total.dtype)
+        batch = (gather(arrays, rows, hyper.view), arrays.target[rows], weight)
+        member, loss = train_step(head, member, hyper, batch, jax.random.fold_in(dropout_key, index))
+        return member, total + loss * weight.sum()
+
+    steps = (order.used + batch_size - 1) // batch_size
+    member, total = jax.lax.fori_loop(0, steps, step, (member, jnp.zeros((), arrays.target.dtype)))
+    loss, accuracy, score = _validate(head, member, hyper, arrays, pairs.valid)
+    member = _keep_best(member._replace(epoch=number), hyper, loss)
+    return member, EpochMetrics(
+        total / order.used.astype(total.dtype), loss, accuracy, score, member.stale < hyper.patience
+    )
+
+
+run_epoch = jax.jit(epoch, static_argnames=("widths", "batch_size"), donate_argnames="member", compiler_options=OPTIONS)
 
 
 def train_step(
     head: Head,
     member: Member,
     hyper: Hyper,
-    batch: tuple[Float[Array, "2 batch dim"], Float[Array, " batch"], Float[Array, " batch"]],
+    batch: tuple[Columns, Float[Array, " batch"], Float[Array, " batch"]],
     key: PRNGKeyArray,
 ) -> tuple[Member, Float[Array, ""]]:
     """One AdamW step on one batch of pairs; returns the mean loss of its real pairs."""
@@ -209,16 +212,15 @@ def train_step(
     return member._replace(params=params, batch_stats=batch_stats, optimizer=optimizer), loss
 
 
-def margins(
-    head: Head, variables: Variables, arrays: Arrays, rows: Int[Array, " pairs"], columns: Bool[Array, " dim"]
-) -> Float[Array, " pairs"]:
-    """s(A) - s(B) of some pairs with an evaluated head, a bounded number of pairs at a time."""
+def scores(
+    head: Head, variables: Variables, arrays: Arrays, rows: Int[Array, " pairs"], view: View
+) -> Float[Array, "pairs 2"]:
+    """s(A) and s(B) of some pairs with an evaluated head, a bounded number of pairs at a time."""
 
-    def margin(row: Int[Array, ""]) -> Float[Array, ""]:
-        scores = evaluate_head(head, variables, gather(arrays, row[None], columns))
-        return scores[0, 0] - scores[1, 0]
+    def of_pair(row: Int[Array, ""]) -> Float[Array, "2"]:
+        return evaluate_head(head, variables, gather(arrays, row[None], view))[:, 0]
 
-    return jax.lax.map(margin, rows, batch_size=MARGIN_CHUNK)
+    return jax.lax.map(of_pair, rows, batch_size=SCORE_CHUNK)
 
 
 def _optimizer(hyper: Hyper) -> optax.GradientTransformation:
@@ -227,12 +229,15 @@ def _optimizer(hyper: Hyper) -> optax.GradientTransformation:
 
 def _validate(
     head: Head, member: Member, hyper: Hyper, arrays: Arrays, rows: Int[Array, " pairs"]
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""]]:
+    """Loss, accuracy and mean score on the pairs the member is validated on."""
     variables = {"params": member.params, "batch_stats": member.batch_stats}
-    margin, target = margins(head, variables, arrays, rows, hyper.columns), arrays.target[rows]
-    decisive = (target != 0.5).astype(margin.dtype)
+    found, target = scores(head, variables, arrays, rows, hyper.view), arrays.target[rows]
+    margin, judged = found[:, 0] - found[:, 1], hyper.view.valid.astype(found.dtype)
+    decisive = jnp.where(target != 0.5, judged, 0.0)
     right = jnp.where(margin == 0, 0.5, ((margin > 0) == (target > 0.5)).astype(margin.dtype))
-    return jax.vmap(pair_loss)(margin, target).mean(), (right * decisive).sum() / decisive.sum()
+    loss = (jax.vmap(pair_loss)(margin, target) * judged).sum() / judged.sum()
+    return loss, (right * decisive).sum() / decisive.sum(), (found.mean(axis=1) * judged).sum() / judged.sum()
 
 
 def _keep_best(member: Member, hyper: Hyper, loss: Float[Array, ""]) -> Member:

@@ -13,15 +13,16 @@ from rich.table import Table
 from trainers.data import Dataset
 from trainers.evaluation import Evaluation, evaluate
 from trainers.fit import Fit
-from trainers.recipe import DataConfig
 from trainers.report import write_report
 from trainers.run_folder import RunFolder, ranked
+from trainers.view import pool_sizes
+from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.console import make_console
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["environment", "finish", "release", "resolved", "show_accuracy"]
+__all__ = ["environment", "finish", "release", "resolved", "show_accuracy", "show_tables"]
 
 PACKAGES = ("tunejury-jax", "jax", "flax", "optax", "numpy", "tensorstore")
 LEADERBOARD_ROWS = 10
@@ -40,20 +41,28 @@ def resolved(asked: Any, store: FeatureStore) -> dict[str, Any]:
     return {"asked": _listed(options), "store": identity, "environment": environment()}
 
 
-def release(fitted: Fit, dataset: Dataset, store: FeatureStore, data: DataConfig) -> Checkpoint:
+def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
     """The checkpoint of a fitted head."""
+    recipe = fitted.recipe
+    blocks = [b for b in dataset.layout.blocks if b.name in recipe.data.blocks or not recipe.data.blocks]
     training = {
-        "config": _listed(dataclasses.asdict(fitted.config)),
-        "data": _listed(dataclasses.asdict(data)),
+        "config": _listed(dataclasses.asdict(recipe.train)),
+        "data": _listed(dataclasses.asdict(recipe.data)),
         "store": {"sha256": store.sha256, "sources": list(store.plan.sources)},
-        "pairs": {split: len(rows) for split, rows in dataset.splits.items()},
+        "pairs": pool_sizes(dataset, recipe.data),
         "best_epoch": fitted.best_epoch,
         "environment": environment(),
     }
-    metrics = {"valid_loss": fitted.valid_loss, "valid_accuracy": fitted.valid_accuracy}
-    head = HeadConfig(dataset.layout.dim, fitted.config.widths)
-    encoders = {name: spec.provenance for name, spec in dataset.encoders.items()}
-    return Checkpoint(head, dataset.layout, encoders, fitted.variables, training, metrics)
+    metrics = {
+        "valid_loss": fitted.valid_loss,
+        "valid_accuracy": fitted.valid_accuracy,
+        "valid_score_mean": fitted.valid_score,
+    }
+    layout = Layout(tuple(blocks))
+    encoders = {name: dataset.encoders[name].provenance for name in layout.names}
+    return Checkpoint(
+        HeadConfig(layout.dim, recipe.train.widths), layout, encoders, fitted.variables, training, metrics
+    )
 
 
 def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Sequence[Mapping[str, Any]]) -> None:
@@ -107,6 +116,15 @@ def show_accuracy(console: Console, measured: Evaluation) -> None:
     console.print(
         f"Ties left out: {counts['ties']}; margin exactly 0: {counts['undecided']}; skipped: {metrics['skipped']}"
     )
+
+
+def show_tables(console: Console, tables: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the tables of a preset."""
+    for found in tables:
+        table = Table(*found["header"], title=found["title"], caption=found["note"])
+        for row in found["rows"]:
+            table.add_row(*row)
+        console.print(table)
 
 
 def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

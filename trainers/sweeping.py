@@ -1,15 +1,28 @@
 """A sweep from its first batch to its report."""
 
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from trainers.config import SweepConfig
-from trainers.data import load_dataset
+from trainers.data import Dataset, load_dataset
 from trainers.fit import EpochRow, fit
-from trainers.results import finish, release, resolved
-from trainers.run_folder import RunFolder
-from trainers.search import Search
-from tunejury_jax.checkpoint import Checkpoint
-from tunejury_jax.progress import Advance, progress
+from trainers.kept import KeptHeads
+from trainers.live_table import LiveTable, live_table
+from trainers.memory import capacity
+from trainers.paper_table import paper_tables
+from trainers.preset_results import measure_heads
+from trainers.presets import FULL, plan
+from trainers.recipe import DataConfig, Recipe
+from trainers.results import finish, release, resolved, show_tables
+from trainers.run_folder import RunFolder, identity
+from trainers.saves import Saves
+from trainers.search import Proposal, Search
+from trainers.tracking import make_trackers
+from trainers.view import shared_data
+from tunejury_jax.console import make_console
+from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.store import FeatureStore
 
 __all__ = ["sweep"]
@@ -19,54 +32,88 @@ def sweep(config: SweepConfig, store_location: str) -> None:
     """Runs or continues a sweep on a sealed store.
 
     Args:
-        config: What to search, and the run folder.
+        config: What to search or which preset to train, and the run folder.
         store_location: The store, since `config.store` may be left open.
 
     Raises:
         ValueError: The store, the run folder or the data do not fit what was asked; says how.
     """
     store = FeatureStore.open_sealed(store_location)
-    dataset = load_dataset(store, config.data)
-    folder = RunFolder(Path(config.out))
-    folder.claim(resolved(config, store))
-    search = Search(config, folder.journal)
-    folder.forget_epochs(search.finished)
-    folder.write_trials(search.rows())  # a run that was killed may have recorded trials without listing them
-    with progress("sweep", config.trials, "heads") as advance:
-        advance(len(search.finished))
-        while trials := search.ask():
-            log = _EpochLog(folder, [trial.number for trial in trials], advance)
-            fits = fit([search.train_config(trial) for trial in trials], dataset, log)
-            keep_best(folder, [release(fitted, dataset, store, config.data) for fitted in fits if not fitted.error])
-            for trial, fitted in zip(trials, fits, strict=True):
-                search.tell(trial, fitted)
-            folder.write_trials(search.rows())
-            advance(len(trials))
+    heads = plan(config, store) if config.preset else []
+    dataset = load_dataset(store, _data(config, [head.recipe for head in heads]))
+    folder, asked = RunFolder(Path(config.out)), resolved(config, store)
+    folder.claim(asked)
+    listed = [({"head": head.name, "seed": head.recipe.train.seed}, head.recipe) for head in heads]
+    batches = _searched(config, [head.recipe for head in heads], dataset)
+    search = Search(batches, config.storage or folder.journal, folder.worker, identity(asked), listed)
+    _Sweep(config, folder, search, dataset, store).run(len(heads) or config.trials)
+    if heads:
+        measured = measure_heads(folder, config, search.rows(), dataset, store)
+        tables = paper_tables(measured, dataset)
+        folder.write_measured([head.line() for head in measured], tables)
+        show_tables(make_console(), tables)
     finish(folder, dataset, store, search.rows())
 
 
-def keep_best(folder: RunFolder, candidates: list[Checkpoint]) -> None:
-    """Saves the candidate with the lowest validation loss, if it beats the run's best so far.
-
-    Called before the trials are recorded as ended: a run that is killed in between trains them again, and never
-    lists a trial whose weights are lost.
-    """
-    if (folder.best / "config.json").exists():
-        candidates = [Checkpoint.load(folder.best), *candidates]
-    if candidates:
-        best = min(candidates, key=lambda candidate: candidate.metrics["valid_loss"])
-        if best is not candidates[0] or not folder.best.exists():
-            best.save(folder.best)
+def _data(config: SweepConfig, recipes: Sequence[Recipe]) -> DataConfig:
+    """What must be loaded: of a search over blocks, all of them."""
+    if recipes:
+        return shared_data([recipe.data for recipe in recipes])
+    return replace(config.data, blocks=()) if config.space.blocks else config.data
 
 
-class _EpochLog:
-    """Writes every epoch of a batch to the run folder and says how the batch goes."""
+def _searched(config: SweepConfig, recipes: Sequence[Recipe], dataset: Dataset) -> SweepConfig:
+    """A preset without a given population gets as many heads at a time as fit."""
+    if not recipes or config.population:
+        return config
+    fit = min(capacity(HeadConfig(dataset.layout.dim, r.train.widths), r.train.batch_size) for r in recipes)
+    return replace(config, population=max(1, min(fit, len(recipes))))
 
-    def __init__(self, folder: RunFolder, numbers: list[int], advance: Advance) -> None:
-        self._folder, self._numbers, self._advance = folder, numbers, advance
-        self._best = float("inf")
 
-    def __call__(self, row: EpochRow) -> None:
-        self._folder.log_epoch(self._numbers[row.head], row)
-        self._best = min(self._best, row.valid_loss)
-        self._advance(0, f"batch of {len(self._numbers)}: epoch {row.epoch}, best validation loss {self._best:.4f}")
+class _Sweep:
+    """Where a sweep writes what happens while its heads train."""
+
+    def __init__(
+        self, config: SweepConfig, folder: RunFolder, search: Search, dataset: Dataset, store: FeatureStore
+    ) -> None:
+        self._config, self._folder, self._search, self._dataset, self._store = config, folder, search, dataset, store
+        self._kept = KeptHeads(folder, None if config.preset else config.keep)
+        self._trackers = make_trackers(config.trackers, folder.path, dataclasses.asdict(config))
+
+    def run(self, heads: int) -> None:
+        """Trains until the search has all its heads."""
+        self._folder.forget_epochs(self._search.finished)
+        self._folder.write_trials(self._search.rows())  # a run that was killed may have recorded trials and no more
+        done = len(self._search.rows())
+        with (
+            Saves(self._folder.state, self._config.save_every_s) as saves,
+            live_table("sweep", heads, self._config.max_epochs, done) as table,
+        ):
+            while batch := self._search.ask():
+                self._train(batch, saves, table)
+            saves.clear()
+        for tracker in self._trackers:
+            tracker.finish(self._search.rows())
+
+    def _train(self, batch: Sequence[Proposal], saves: Saves, table: LiveTable) -> None:
+        def log(row: EpochRow) -> None:
+            self._folder.log_epoch(row)
+            table.epoch(row.head, row)
+            for tracker in self._trackers:
+                tracker.log(row.head, row)
+
+        recipes = {proposal.number: proposal.recipe for proposal in batch}
+        table.start(list(recipes))
+        halving, contenders = self._config.halving, _contenders(batch)
+        for number, fitted in fit(recipes, self._dataset, log, halving=halving, saves=saves):
+            if fitted.state == "complete":
+                self._kept.add(number, release(fitted, self._dataset, self._store), contender=number in contenders)
+            self._search.tell(number, fitted)
+            self._folder.write_trials(self._search.rows())
+            table.end(number, fitted.state)
+
+
+def _contenders(batch: Sequence[Proposal]) -> set[int]:
+    """Who may be the best of the run: of a preset with a full head only its seeds, the others are judged otherwise."""
+    full = {proposal.number for proposal in batch if proposal.params.get("head") == FULL}
+    return full or {proposal.number for proposal in batch}

@@ -8,16 +8,19 @@ from typing import Any
 from trainers.config import RunConfig
 from trainers.data import load_dataset
 from trainers.fit import EpochRow, Fit, fit
+from trainers.live_table import live_table
+from trainers.recipe import Recipe
 from trainers.results import finish, release, resolved
 from trainers.run_folder import RunFolder
-from tunejury_jax.progress import progress
+from trainers.saves import Saves
+from trainers.tracking import make_trackers
 from tunejury_jax.store import FeatureStore
 
 __all__ = ["train"]
 
 
 def train(config: RunConfig) -> None:
-    """Trains one head on a sealed store; a run that was cut off starts again from its first epoch.
+    """Trains one head on a sealed store; a run that was cut off continues from its last save, to the same weights.
 
     Raises:
         ValueError: The store, the run folder or the data do not fit what was asked; says how.
@@ -27,30 +30,39 @@ def train(config: RunConfig) -> None:
     folder = RunFolder(Path(config.out))
     folder.claim(resolved(config, store))
     folder.forget_epochs(())
-    with progress("train", config.train.max_epochs, "epochs") as advance:
+    trackers = make_trackers(config.trackers, folder.path, dataclasses.asdict(config))
+    with Saves(folder.state, config.save_every_s) as saves, live_table("train", 1, config.train.max_epochs) as table:
 
         def log(row: EpochRow) -> None:
-            folder.log_epoch(0, row)
-            advance(1, f"validation loss {row.valid_loss:.4f}, accuracy {row.valid_accuracy:.4f}")
+            folder.log_epoch(row)
+            table.epoch(0, row)
+            for tracker in trackers:
+                tracker.log(0, row)
 
-        (fitted,) = fit([config.train], dataset, log)
-    if not fitted.error:
-        release(fitted, dataset, store, config.data).save(folder.best)
-    trials = [_row(fitted)]
-    folder.write_trials(trials)
+        table.start([0])
+        ((_, fitted),) = fit({0: Recipe(config.train, config.data)}, dataset, log, saves=saves)
+        table.end(0, fitted.state)
+        if fitted.state == "complete":
+            release(fitted, dataset, store).save(folder.best)
+        trials = [_row(fitted)]
+        folder.write_trials(trials)
+        saves.clear()
+    for tracker in trackers:
+        tracker.finish(trials)
     finish(folder, dataset, store, trials)
 
 
 def _row(fitted: Fit) -> dict[str, Any]:
     """The run as its only trial."""
     shown = ("learning_rate", "weight_decay", "dropout", "label_smoothing", "batch_size", "seed")
-    params: Mapping[str, Any] = dataclasses.asdict(fitted.config)
+    params: Mapping[str, Any] = dataclasses.asdict(fitted.recipe.train)
+    failed = fitted.state == "failed"
     return {
         "trial": 0,
-        "state": "failed" if fitted.error else "complete",
+        "state": fitted.state,
         "params": {**{name: params[name] for name in shown}, "widths": "-".join(map(str, params["widths"]))},
-        "valid_loss": None if fitted.error else fitted.valid_loss,
-        "valid_accuracy": None if fitted.error else fitted.valid_accuracy,
+        "valid_loss": None if failed else fitted.valid_loss,
+        "valid_accuracy": None if failed else fitted.valid_accuracy,
         "best_epoch": fitted.best_epoch,
         "epochs": fitted.epochs,
         "seconds": fitted.seconds,
