@@ -10,8 +10,11 @@ from tunejury_jax.blocks import Layout
 __all__ = ["toy_dataset"]
 
 
-def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed: int = 0) -> Dataset:
-    """So many pairs of 80 clips to train and to validate on, a tenth of them ties, and none to test on."""
+def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed: int = 0, tail: int = 0) -> Dataset:
+    """So many pairs of 80 clips to train and to validate on, a tenth of them ties, and none to test on.
+
+    The last `tail` of the training pairs are of a source of their own.
+    """
     generator, count = np.random.default_rng(seed), train + valid
     clip, prompt = generator.standard_normal((80, 8)), generator.standard_normal((4, 4))
     prompt[3] = 0
@@ -26,7 +29,7 @@ def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed
         encoders={"toy": TOY, "words": WORDS},
         ids=tuple(f"p{row}" for row in rows),
         splits={"train": rows[:train], "valid": rows[train:], "test": none, "none": none},
-        source=np.zeros(count, np.int64),
-        sources=("Toy",),
+        source=((rows >= train - tail) & (rows < train)).astype(np.int64),
+        sources=("Toy", "Tail"),
         skipped={},
     )

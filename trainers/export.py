@@ -1,4 +1,4 @@
-"""python -m trainers.export: copy a run's best head out as a checkpoint folder."""
+"""python -m trainers.export: copy a run's best head, or an ensemble of its heads, out as a checkpoint folder."""
 
 from pathlib import Path
 
@@ -9,18 +9,26 @@ __all__ = ["main"]
 
 
 def main(config: ExportConfig) -> None:
-    """Loads the run's best checkpoint, which checks every array of it, and writes it to its own folder."""
-    from tunejury_jax.checkpoint import Checkpoint  # here, so that --help does not wait for JAX
+    """Loads heads of the run, which checks every array of them, and writes them to a folder of their own."""
+    # These here, so that --help does not wait for JAX.
+    from trainers.run_folder import RunFolder
+    from trainers.selection import select
+    from tunejury_jax.checkpoint import Checkpoint
+    from tunejury_jax.ensemble import ensemble
 
-    best = Path(config.run) / "best"
-    if not best.exists():
+    folder, out = RunFolder(Path(config.run)), Path(config.out)
+    if not folder.best.exists():
         raise ValueError(f"run: {config.run} has no best/ yet; a run folder gets one after its first batch of heads")
-    out = Path(config.out)
     if out.exists():
         raise ValueError(f"out: {out} exists already; name a new folder")
-    checkpoint = Checkpoint.load(best)
+    if chosen := select(config, folder):
+        print("\n".join(chosen.lines()))
+        checkpoint = ensemble([head.checkpoint for head in chosen.heads])
+    else:
+        checkpoint = Checkpoint.load(folder.best)
     checkpoint.save(out)
-    print(f"Written: {out} ({checkpoint.sha256[:12]}, blocks {', '.join(checkpoint.layout.names)})")
+    members = f", {checkpoint.members} members" if checkpoint.members > 1 else ""
+    print(f"Written: {out} ({checkpoint.sha256[:12]}, blocks {', '.join(checkpoint.layout.names)}{members})")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trainers import plots
+from trainers.canvas import png
 
 __all__ = ["facts", "grid", "missing", "page", "paragraph", "picture", "section"]
 
@@ -30,7 +30,7 @@ p, .fact span { color: var(--soft); font-size: .9rem; }
 .fact b { display: block; font-size: 1.4rem; }
 .wide { overflow-x: auto; margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
+th, td { padding: .25rem .5rem; text-align: left; vertical-align: top; border-bottom: 1px solid var(--line); }
 th { overflow-wrap: normal; } td { white-space: nowrap; } td.long { white-space: normal; min-width: 16rem; }
 img { width: 100%; max-width: 40rem; background: #fff; border-radius: .5rem; }
 @media print {
@@ -71,7 +71,7 @@ def _cell(text: str) -> str:
 
 def picture(figure: Figure, alt: str) -> str:
     """A figure as an image inside the page, with its description."""
-    data = base64.b64encode(plots.png(figure)).decode()
+    data = base64.b64encode(png(figure)).decode()
     return f'<p><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></p>'
 
 

@@ -5,14 +5,16 @@ from pathlib import Path
 
 import jax
 
+from trainers.executors import Stacked, for_backend
 from trainers.population import SCORE_CHUNK
 from tunejury_jax.head_config import HeadConfig
 
 __all__ = ["available_bytes", "capacity", "member_bytes", "require_memory"]
 
 FLOAT_BYTES = 4
-COPIES = 5
-"""Of the parameters: weights, both moments, the best weights, gradients."""
+COPIES = 8
+"""Of the parameters: weights, both moments and the best weights, twice while members are stacked. During an epoch it
+is these once, and the gradients."""
 ACTIVATIONS = 4
 """Of every layer: before and after normalisation, what is kept, its gradient."""
 
@@ -20,7 +22,7 @@ ACTIVATIONS = 4
 def member_bytes(head: HeadConfig, batch_size: int) -> int:
     """Bytes that one more head of a population takes.
 
-    bytes = 4 (5 parameters + 2 rows (input_dim + 4 sum(widths))), rows = max(batch_size, pairs validated at a time)
+    bytes = 4 (8 parameters + 2 rows (input_dim + 4 sum(widths))), rows = max(batch_size, pairs validated at a time)
 
     Args:
         head: Shape of the head.
@@ -31,15 +33,16 @@ def member_bytes(head: HeadConfig, batch_size: int) -> int:
 
 
 def available_bytes() -> int:
-    """Bytes that are free on this process's accelerators together, or in main memory where it has none."""
+    """Bytes that are free on this process's accelerators together, as far as heads can be shared out evenly; or in main
+    memory where it has none."""
     stats = [device.memory_stats() for device in jax.local_devices()]
     free = [found["bytes_limit"] - found["bytes_in_use"] for found in stats if found]
-    return sum(free) if free else _free_main_memory()
+    return len(free) * min(free) if free else _free_main_memory()
 
 
 def capacity(head: HeadConfig, batch_size: int) -> int:
     """How many heads fit at once."""
-    return available_bytes() // member_bytes(head, batch_size)
+    return _fitting(available_bytes(), head, batch_size)
 
 
 def require_memory(heads: int, head: HeadConfig, batch_size: int) -> None:
@@ -48,13 +51,21 @@ def require_memory(heads: int, head: HeadConfig, batch_size: int) -> None:
     Raises:
         ValueError: Says how many heads fit.
     """
-    fit = capacity(head, batch_size)
+    available = available_bytes()
+    fit = _fitting(available, head, batch_size)
     if heads > fit:
         need, widths = heads * member_bytes(head, batch_size) / 1e9, "-".join(map(str, head.widths))
         raise ValueError(
             f"population: {heads} heads of widths {widths} need about {need:.1f} GB, "
-            f"{available_bytes() / 1e9:.1f} GB are free: at most {fit} fit"
+            f"{available / 1e9:.1f} GB are free: at most {fit} fit"
         )
+
+
+def _fitting(available: int, head: HeadConfig, batch_size: int) -> int:
+    fit = max(0, available) // member_bytes(head, batch_size)
+    if for_backend() is Stacked and fit:
+        return 1 << (fit.bit_length() - 1)  # lanes are filled up to a power of two
+    return fit
 
 
 def _free_main_memory() -> int:

@@ -1,18 +1,19 @@
-"""The paper's tables of a preset's heads: trained on x tested on, gains, input ablation, retraining on K more pairs.
+"""The paper's tables of a preset's heads: trained on x tested on, gains, input ablation, retraining on K more battles.
 
-A cell is the mean and the sample standard deviation over seeds, or with one seed the value and its 95 % interval.
-Published numbers stand beside ours where the data has the published counts.
+A cell is the mean and the standard deviation over seeds, or with one seed the value and its 95 % interval. Published
+numbers stand beside ours where the data has the published counts.
 """
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from trainers.data import Dataset
+from trainers.k_sweep import KS, added
 from trainers.preset_results import ALL, Measured
-from trainers.presets import ABLATIONS, FULL, KS, without
+from trainers.presets import ABLATIONS, FULL, LEAVE_OUTS, MUQ_HEAD, RELEASE, UNPROMPTED, without
 from tunejury_jax.metrics import Accuracy
 from tunejury_jax.pairs import Split
 
@@ -20,102 +21,136 @@ __all__ = ["paper_tables"]
 
 COUNTS: dict[Split, int] = {"train": 17_554, "valid": 2_111, "test": 2_135}
 DECISIVE = 2_035
-PUBLISHED = {
-    FULL: {"MusicArena": 0.8, "MusicPrefs": 0.7184, "AIME": 0.6744, "SongEval": 0.9076, ALL: 0.7086},
-    "A1": {ALL: 0.705},
-}
-PUBLISHED_K = dict(zip(KS, ((55.6, 1.7), (54.8, 2.0), (54.1, 2.3), (56.1, 2.4), (55.6, 2.0), (57.0, 3.5)), strict=True))
+K_COUNTS: dict[Split, int] = {"train": 571, "valid": 54}
+"""Of Music Arena."""
 K_TEST = 299
+PUBLISHED = {
+    FULL: {"MusicArena": "80.00", "MusicPrefs": "71.84", "AIME": "67.44", "SongEval": "90.76", ALL: "70.86"},
+    "A1": {ALL: "70.5"},
+}
+PUBLISHED_K = dict(
+    zip(KS, ("55.6 ± 1.7", "54.8 ± 2.0", "54.1 ± 2.3", "56.1 ± 2.4", "55.6 ± 2.0", "57.0 ± 3.5"), strict=True)
+)
+
+MUQ_LESS = f"{MUQ_HEAD}, {without(('MusicArena',))}"
+ORDER = (FULL, *map(without, LEAVE_OUTS), UNPROMPTED, MUQ_HEAD, MUQ_LESS, *ABLATIONS)
+LEFT_OUT = {**{without(sources): sources[0] for sources in LEAVE_OUTS if len(sources) == 1}, MUQ_LESS: "MusicArena"}
+"""Heads that were trained without one source -> that source."""
+REFERENCE = {name: FULL for name in ORDER if name not in (FULL, MUQ_HEAD)} | {MUQ_LESS: MUQ_HEAD}
+"""Heads to which something was not given -> the head that has it."""
+LABELS = {name: f"{name}: {' + '.join(blocks)}" for name, blocks in ABLATIONS.items()}
+
+NOTE = """Accuracy on decisive test pairs in percent; how many there are stands in brackets above. Mean ± sample \
+standard deviation over seeds, which is that of training alone: few pairs are few with any number of seeds. With one \
+seed the value and its Wilson 95 % interval. A margin of exactly 0 is undecided and counts one half. gain: what the \
+left-out source brings on its own test pairs, in points, full minus trained without it; gain': on all test pairs, \
+what the head was not given brings; both paired by seed."""
+K_NOTE = """Accuracy in percent on {} later battles a seed, other ones for each seed. Mean ± population standard \
+deviation over seeds, as published; with one seed the value and its Wilson 95 % interval. Heads were chosen by \
+validation loss, the published ones by validation accuracy."""
+UNPUBLISHED = " The data does not have the published counts, so published numbers are not shown."
 
 ByHead = Mapping[str, Sequence[Measured]]
+Deviation = Callable[[Sequence[float]], float]
 
 
 def paper_tables(heads: Sequence[Measured], dataset: Dataset) -> list[dict[str, Any]]:
     """The tables that these heads make, as `tables.json` has them."""
-    by_head: dict[str, list[Measured]] = {}
-    for head in sorted(heads, key=lambda head: head.seed):
-        by_head.setdefault(head.head, []).append(head)
-    swept = {name: by_head.pop(name) for name in list(by_head) if name.startswith("K=")}
-    return [*([_main_table(by_head, dataset)] if by_head else []), *([_k_table(swept)] if swept else [])]
+    swept = [head for head in heads if added(head.head) is not None]
+    others = [head for head in heads if added(head.head) is None]
+    tables = [_main_table(_by_head(others), dataset)] if others else []
+    return [*tables, *([_k_table(_by_head(swept), dataset)] if swept else [])]
+
+
+def _by_head(heads: Sequence[Measured]) -> dict[str, list[Measured]]:
+    """The heads of each name, by seed; names in the order of the tables, whichever seed failed or ended first."""
+    found: dict[str, list[Measured]] = {}
+    for head in sorted(heads, key=lambda head: (_place(head.head), head.seed)):
+        found.setdefault(head.head, []).append(head)
+    return found
+
+
+def _place(name: str) -> int:
+    k = added(name)
+    return ORDER.index(name) if k is None else k
 
 
 def _main_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
-    columns = [
-        *(name for name in dataset.sources if any(name in h.accuracy for hs in by_head.values() for h in hs)),
-        ALL,
-    ]
+    some = next(iter(by_head.values()))[0].accuracy  # all are measured on the same pairs
+    columns = [*(name for name in some if name != ALL), ALL]
     published, rows = _is_published(dataset), []
     for name, heads in by_head.items():
-        cells = [_accuracy_cell([h.accuracy[c] for h in heads if c in h.accuracy]) for c in columns]
-        rows += [[_label(name), str(len(heads)), *cells, *_gains(name, by_head)]]
+        cells = [_cell([head.accuracy[column] for head in heads], statistics.stdev) for column in columns]
+        rows += [[_label(name, by_head), str(len(heads)), *cells, *_gains(name, by_head)]]
         if published and name in PUBLISHED:
-            numbers = [f"{PUBLISHED[name][c]:.4g}" if c in PUBLISHED[name] else "" for c in columns]
-            rows += [[f"{_label(name)}, published", "1", *numbers, "", ""]]
-    note = "Accuracy on decisive test pairs; a margin of exactly 0 counts one half. Mean and sample standard deviation "
-    note += "over seeds; with one seed the value and its Wilson 95 % interval. gain: of a source, full minus trained "
-    note += "without it, on its own test pairs; gain': on all test pairs; paired by seed."
-    if not published:
-        note += " The data does not have the published counts, so published numbers are not shown."
+            numbers = [PUBLISHED[name].get(column, "") for column in columns]
+            rows += [[f"{LABELS.get(name, name)}, published", "1", *numbers, "", ""]]
     return {
         "title": "Trained on (rows), tested on (columns)",
-        "note": note,
-        "header": ["head", "seeds", *columns, "gain", "gain'"],
+        "note": NOTE + UNPUBLISHED * (not published),
+        "header": ["head", "seeds", *(f"{c} ({some[c].n_decisive})" for c in columns), "gain", "gain'"],
         "rows": rows,
     }
 
 
-def _gains(name: str, by_head: ByHead) -> Iterator[str]:
-    """Of a head that was trained without one source."""
-    left_out = [source for source in _sources(by_head) if name == without((source,))]
-    for column in [*left_out, ALL] if left_out else []:
-        yield _gain_cell(_paired_differences(by_head.get(FULL, []), by_head[name], column))
-    if not left_out:
-        yield from ("", "")
+def _label(name: str, by_head: ByHead) -> str:
+    """The name, and whether the head has no opinion at all: its one half is no measurement."""
+    whole = [head.accuracy[ALL] for head in by_head[name]]
+    undecided = all(found.undecided == found.n_decisive for found in whole)
+    also = " (A7)" * (name == FULL and not by_head.keys().isdisjoint(ABLATIONS))
+    return LABELS.get(name, name) + also + ", all undecided" * undecided
 
 
-def _paired_differences(full: Sequence[Measured], less: Sequence[Measured], column: str) -> list[float]:
-    by_seed = {head.seed: head.accuracy[column].value for head in full if column in head.accuracy}
+def _gains(name: str, by_head: ByHead) -> list[str]:
+    reference = by_head.get(REFERENCE.get(name, ""), [])
+    columns = [LEFT_OUT.get(name), ALL]
+    return [_gain_cell(_differences(reference, by_head[name], column)) for column in columns]
+
+
+def _differences(more: Sequence[Measured], less: Sequence[Measured], column: str | None) -> list[float]:
+    """By how much the accuracies of one head are above those of another, seed by seed."""
+    by_seed = {head.seed: head.accuracy[column].value for head in more if column in head.accuracy}
     return [by_seed[h.seed] - h.accuracy[column].value for h in less if h.seed in by_seed and column in h.accuracy]
 
 
-def _sources(by_head: ByHead) -> set[str]:
-    return {name for heads in by_head.values() for head in heads for name in head.accuracy} - {ALL}
-
-
-def _k_table(swept: ByHead) -> dict[str, Any]:
-    tests = {head.accuracy[ALL].n_decisive for heads in swept.values() for head in heads}
-    rows = []
-    for name, heads in swept.items():
-        percent = [100 * head.accuracy[ALL].value for head in heads]
-        published = PUBLISHED_K[int(name.removeprefix("K="))] if tests == {K_TEST} else None
-        row = [name, str(len(heads)), f"{np.mean(percent):.1f} ± {np.std(percent):.1f}"]
-        rows += [[*row, "{:.1f} ± {:.1f}".format(*published) if published else ""]]
+def _k_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
+    tests = {head.accuracy[ALL].n_decisive for heads in by_head.values() for head in heads}
+    published, rows = tests == {K_TEST} and _counts(dataset, K_COUNTS, "MusicArena") == K_COUNTS, []
+    for name, heads in by_head.items():
+        ours = _cell([head.accuracy[ALL] for head in heads], statistics.pstdev, digits=1)
+        k = added(name)
+        rows += [[str(k), str(len(heads)), ours, *([PUBLISHED_K[k]] if published and k is not None else [])]]
     return {
         "title": "Music Arena alone, retrained with K later battles",
-        "note": f"Accuracy in percent on {', '.join(map(str, sorted(tests)))} later battles a seed, mean and population "
-        "standard deviation over seeds, as published. Chosen by validation loss; the published ones by accuracy.",
-        "header": ["battles added", "seeds", "accuracy", "published"],
+        "note": K_NOTE.format(" or ".join(map(str, sorted(tests)))) + UNPUBLISHED * (not published),
+        "header": ["K", "seeds", "accuracy", *["published, 5 seeds"] * published],
         "rows": rows,
     }
 
 
-def _label(name: str) -> str:
-    return f"{name}: {' + '.join(ABLATIONS[name])}" if name in ABLATIONS else name
-
-
-def _accuracy_cell(found: Sequence[Accuracy]) -> str:
+def _cell(found: Sequence[Accuracy], deviation: Deviation, digits: int = 2) -> str:
     if len(found) == 1:
-        return f"{found[0].value:.4f} ({found[0].low:.4f} to {found[0].high:.4f})"
-    values = [one.value for one in found]
-    return f"{statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f}" if values else ""
+        value, low, high = (100 * number for number in found[0][:3])
+        return f"{value:.{digits}f} ({low:.1f} to {high:.1f})"
+    percent = [100 * one.value for one in found]
+    return f"{statistics.fmean(percent):.{digits}f} ± {deviation(percent):.{digits}f}"
 
 
 def _gain_cell(gains: Sequence[float]) -> str:
-    if len(gains) == 1:
-        return f"{gains[0]:+.4f} (one seed)"
-    return f"{statistics.fmean(gains):+.4f} ± {statistics.stdev(gains):.4f}" if gains else ""
+    points = [100 * gain for gain in gains]
+    if len(points) < 2:
+        return f"{points[0]:+.2f} (one seed)" if points else ""
+    return f"{statistics.fmean(points):+.2f} ± {statistics.stdev(points):.2f}"
 
 
 def _is_published(dataset: Dataset) -> bool:
-    counts = {split: len(dataset.splits[split]) for split in COUNTS}
-    return counts == COUNTS and dataset.decisive("test") == DECISIVE
+    """Whether this is the published data: the counts of its splits, and its blocks."""
+    same = _counts(dataset, COUNTS) == COUNTS and dataset.decisive("test") == DECISIVE
+    return same and set(RELEASE) <= set(dataset.layout.names)
+
+
+def _counts(dataset: Dataset, splits: Iterable[Split], source: str | None = None) -> dict[Split, int]:
+    """How many usable pairs splits have, of all sources or of one."""
+    names = np.array(dataset.sources)[dataset.source]
+    of_source = np.ones(len(names), bool) if source is None else names == source
+    return {split: int(of_source[dataset.splits[split]].sum()) for split in splits}

@@ -138,7 +138,7 @@ def order_pairs(key: PRNGKeyArray, rows: Int[Array, " pairs"], pool: Bool[Array,
         pool: Which of them to use.
         batch_size: Pairs a step.
     """
-    draws = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(key, row)))(rows) >> 1
+    draws = jax.vmap(lambda row: jax.random.bits(jax.random.fold_in(key, row), dtype=jnp.uint32))(rows) >> 1
     order = jnp.argsort(jnp.where(pool, draws, jnp.uint32(1 << 31)), stable=True)
     count = pool.sum(dtype=jnp.int32)
     return Order(rows[order], count - (count % batch_size == 1).astype(jnp.int32))

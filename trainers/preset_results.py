@@ -9,7 +9,7 @@ from jaxtyping import Int
 from trainers.config import SweepConfig
 from trainers.data import Dataset
 from trainers.evaluation import head_margins
-from trainers.presets import k_split, k_universe
+from trainers.k_sweep import added, k_split, k_universe
 from trainers.run_folder import RunFolder
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.metrics import Accuracy, accuracy
@@ -20,9 +20,11 @@ __all__ = ["ALL", "Measured", "measure_heads"]
 
 ALL = "all"
 
+Rows = Int[np.ndarray, " pairs"]
+
 
 class Measured(NamedTuple):
-    """One head of a preset, and its accuracy on all test pairs and on those of each source."""
+    """One head of a preset, and its accuracy on all its held-out pairs and on those of each source with a winner."""
 
     trial: int
     head: str
@@ -38,38 +40,36 @@ class Measured(NamedTuple):
 def measure_heads(
     folder: RunFolder, config: SweepConfig, rows: Sequence[Mapping[str, Any]], dataset: Dataset, store: FeatureStore
 ) -> list[Measured]:
-    """Measures every finished head of a preset whose weights this run has.
+    """Measures every finished head of a preset whose weights this run has, if there are pairs to measure it on.
 
     A head of the K-sweep is measured on the battles of its own seed, every other one on the test split.
     """
     complete = [row for row in rows if row["state"] == "complete" and (folder.heads / str(row["trial"])).exists()]
-    splits = _k_tests(config, dataset, store) if any(_of_k_sweep(row) for row in complete) else {}
-    test, found = dataset.splits["test"], []
-    with progress("measure", len(complete), "heads") as advance:
-        for row in complete:
-            pairs = splits[row["params"]["seed"]] if _of_k_sweep(row) else test
+    swept = {row["trial"] for row in complete if added(row["params"]["head"]) is not None}
+    battles = _battles(config, dataset, store) if swept else {}
+    judged = [row for row in complete if row["trial"] in swept or dataset.decisive("test")]
+    found = []
+    with progress("measure", len(judged), "heads") as advance:
+        for row in judged:
+            pairs = battles[row["params"]["seed"]] if row["trial"] in swept else dataset.splits["test"]
             found += [_measure(row, Checkpoint.load(folder.heads / str(row["trial"])), dataset, pairs)]
             advance(1)
     return found
 
 
-def _measure(
-    row: Mapping[str, Any], checkpoint: Checkpoint, dataset: Dataset, pairs: Int[np.ndarray, " pairs"]
-) -> Measured:
+def _measure(row: Mapping[str, Any], checkpoint: Checkpoint, dataset: Dataset, pairs: Rows) -> Measured:
     margins = head_margins(checkpoint, dataset, pairs)
     targets, source = np.asarray(dataset.arrays.target)[pairs].astype(np.float64), dataset.source[pairs]
-    accuracies = {ALL: accuracy(margins, targets)} if (targets != 0.5).any() else {}
+    found = {ALL: accuracy(margins, targets)}
     for code, name in enumerate(dataset.sources):
         if (targets[source == code] != 0.5).any():
-            accuracies[name] = accuracy(margins[source == code], targets[source == code])
-    return Measured(row["trial"], row["params"]["head"], row["params"]["seed"], row["valid_loss"], accuracies)
+            found[name] = accuracy(margins[source == code], targets[source == code])
+    return Measured(row["trial"], row["params"]["head"], row["params"]["seed"], row["valid_loss"], found)
 
 
-def _k_tests(config: SweepConfig, dataset: Dataset, store: FeatureStore) -> dict[int, Int[np.ndarray, " pairs"]]:
-    universe, row_of = k_universe(config, store), {name: row for row, name in enumerate(dataset.ids)}
+def _battles(config: SweepConfig, dataset: Dataset, store: FeatureStore) -> dict[int, Rows]:
+    """Pairs that the heads of each seed of the K-sweep are measured on."""
+    universe = k_universe(config.increment, store)
+    row_of = {name: row for row, name in enumerate(dataset.ids)}
     tests = {seed: k_split(universe, seed)[1] for seed in range(config.seeds)}
     return {seed: np.array([row_of[name] for name in names]) for seed, names in tests.items()}
-
-
-def _of_k_sweep(row: Mapping[str, Any]) -> bool:
-    return row["params"]["head"].startswith("K=")

@@ -6,24 +6,20 @@ trains every head of the paper in two. Each head is trained with `--seeds` seeds
 Published numbers are those of the paper's project (github.com/yonghyunk1m/TuneJury), one seed each unless said.
 """
 
-import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from trainers.config import SweepConfig
+from trainers.config import PresetName, SweepConfig
+from trainers.k_sweep import KS, MissingError, k_name, k_split, k_universe
 from trainers.recipe import Recipe, TrainConfig
-from tunejury_jax.documents import read_object
-from tunejury_jax.pairs import LABELS, SPLITS
+from tunejury_jax.blocks import SIGNAL
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["ABLATIONS", "FULL", "KS", "LEAVE_OUTS", "PresetHead", "k_split", "k_universe", "plan", "without"]
+__all__ = ["ABLATIONS", "FULL", "LEAVE_OUTS", "MUQ_HEAD", "RELEASE", "UNPROMPTED", "PresetHead", "plan", "without"]
 
-FULL = "full"
+FULL, UNPROMPTED, MUQ_HEAD = "full", "MusicPrefs without prompts", "MuQ"
 RELEASE = ("clap_audio", "mert", "clap_text")
 MUQ, MUQ_WIDTHS = ("muq_audio", "muq_text"), (512, 256, 128, 64)
 MA, MP, AIME, SE = "MusicArena", "MusicPrefs", "AIME", "SongEval"
@@ -37,12 +33,12 @@ ABLATIONS = {
     "A6": ("mert", "clap_text"),
     "A7": RELEASE,
 }
-KS, K_EPOCHS, K_POOL = (0, 3, 10, 30, 100, 250), 100, 299
-MAX_INCREMENT_BYTES = 16 << 20
-
-
-class MissingError(ValueError):
-    """The store, or the command, lacks something that a preset needs."""
+K_EPOCHS = 100
+CHOOSES: dict[str, tuple[PresetName, ...]] = {
+    "blocks": ("input-ablation", "encoder-swap", "paper"),
+    "zero_prompt_sources": ("musicprefs-zero", "paper"),
+}
+"""Data options that some presets choose for their heads; those of `add` and `leave_out` are chosen by all."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +53,11 @@ def plan(config: SweepConfig, store: FeatureStore) -> list[PresetHead]:
     """The heads of a preset on a store, every name with each of its seeds; equal heads of several families are one.
 
     Raises:
-        ValueError: The preset needs a source, a block or a file that is not there; says which.
+        ValueError: The preset needs a source, a block or a file that is not there, or chooses itself what an option
+            that was given would; says which.
     """
     assert config.preset
+    _refuse_what_is_chosen(config)
     heads = FAMILIES[config.preset](config, store)
     return list({(head.name, head.recipe.train.seed): head for head in heads}.values())
 
@@ -91,7 +89,7 @@ def input_ablation(config: SweepConfig, store: FeatureStore) -> Iterator[PresetH
     prompt only, so its margins are exactly 0: undecided, accuracy one half.
     """
     base = _base(config, store)
-    _require_blocks(store, RELEASE, "input-ablation")
+    _require_blocks(config, store, RELEASE)
     for name, blocks in ABLATIONS.items():
         yield from _seeded(config, FULL if name == "A7" else name, _with_data(base, blocks=blocks))
 
@@ -103,7 +101,7 @@ def musicprefs_zero(config: SweepConfig, store: FeatureStore) -> Iterator[Preset
     """
     yield from release(config, store)
     zeroed = _with_data(_base(config, store, needs=(MP,)), zero_prompt_sources=(MP,))
-    yield from _seeded(config, "MusicPrefs without prompts", zeroed)
+    yield from _seeded(config, UNPROMPTED, zeroed)
 
 
 def encoder_swap(config: SweepConfig, store: FeatureStore) -> Iterator[PresetHead]:
@@ -111,11 +109,11 @@ def encoder_swap(config: SweepConfig, store: FeatureStore) -> Iterator[PresetHea
 
     `python -m trainers.sweep --preset encoder-swap --store STORE`.
     """
-    _require_blocks(store, MUQ, "encoder-swap")
+    _require_blocks(config, store, MUQ)
     base = _with_data(_base(config, store, needs=(MA,)), blocks=MUQ)
     base = replace(base, train=replace(base.train, widths=MUQ_WIDTHS))
-    yield from _seeded(config, "MuQ", base)
-    yield from _seeded(config, f"MuQ, {without((MA,))}", _with_data(base, leave_out=(MA,)))
+    yield from _seeded(config, MUQ_HEAD, base)
+    yield from _seeded(config, f"{MUQ_HEAD}, {without((MA,))}", _with_data(base, leave_out=(MA,)))
 
 
 def k_sweep_retrain(config: SweepConfig, store: FeatureStore) -> Iterator[PresetHead]:
@@ -128,12 +126,12 @@ def k_sweep_retrain(config: SweepConfig, store: FeatureStore) -> Iterator[Preset
     base = _base(config, store, needs=(MA,))
     others = tuple(name for name in store.plan.sources if name != MA)
     train = replace(base.train, max_epochs=min(K_EPOCHS, config.max_epochs))
-    universe = k_universe(config, store)
+    universe = k_universe(config.increment, store)
     for seed in range(config.seeds):
         pool, _ = k_split(universe, seed)
         for k in (k for k in KS if k <= len(pool)):
             data = replace(base.data, leave_out=others, clean_valid=True, add=tuple(pool[:k]))
-            yield PresetHead(f"K={k}", Recipe(replace(train, seed=seed), data))
+            yield PresetHead(k_name(k), Recipe(replace(train, seed=seed), data))
 
 
 def paper(config: SweepConfig, store: FeatureStore) -> Iterator[PresetHead]:
@@ -165,46 +163,16 @@ def without(sources: tuple[str, ...]) -> str:
     return f"no {' and '.join(sources)}"
 
 
-def k_universe(config: SweepConfig, store: FeatureStore) -> list[str]:
-    """Ids of the increment file, in its order, that the store has with a winner and neither trains nor validates on.
-
-    Raises:
-        ValueError: There is no increment file, or the store has fewer than two of its pairs.
-    """
-    if config.increment is None:
-        raise MissingError("increment: k-sweep-retrain needs the file of the pairs to add: --increment FILE")
-    listed = read_object(Path(config.increment), MAX_INCREMENT_BYTES).get("new_uuids")
-    if not isinstance(listed, list) or not all(isinstance(name, str) for name in listed):
-        raise ValueError(f"increment: {config.increment} has no list of ids `new_uuids`")
-    arrays, ids = store.pair_arrays(), [record["pair_id"] for record in store.pair_records()]
-    unused = ~np.isin(arrays.split, [SPLITS.index("train"), SPLITS.index("valid")])
-    later = {ids[row] for row in np.flatnonzero(unused & np.isin(arrays.label, [LABELS.index("a"), LABELS.index("b")]))}
-    universe = [name for name in listed if name in later]
-    if len(universe) < 2:
-        raise ValueError(
-            f"increment: the store has {len(universe)} of its {len(listed)} pairs, with a winner and unused"
-        )
-    return universe
-
-
-def k_split(universe: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
-    """Ids to add and ids to test on (spec.md section 4).
-
-    The universe is shuffled by `random.Random(seed)`; its first 299 are the pool, the next 299 the test; half of it
-    each where it is smaller.
-    """
-    shuffled, size = list(universe), min(K_POOL, len(universe) // 2)
-    random.Random(seed).shuffle(shuffled)
-    return shuffled[:size], shuffled[size : 2 * size]
+def _refuse_what_is_chosen(config: SweepConfig) -> None:
+    """An option that would be ignored, or that would make a named head another one, is a mistake."""
+    for option in ("add", "leave_out", *(name for name, presets in CHOOSES.items() if config.preset in presets)):
+        if given := getattr(config.data, option):
+            raise ValueError(f"data.{option}: got {given!r}, which preset {config.preset} chooses itself")
 
 
 def _base(config: SweepConfig, store: FeatureStore, needs: tuple[str, ...] = ()) -> Recipe:
     """The sweep's own recipe, on the published blocks if the store has them."""
-    missing = [name for name in needs if name not in store.plan.sources]
-    if missing:
-        raise MissingError(
-            f"preset: {config.preset} needs source {missing[0]!r}, the store has {', '.join(store.plan.sources)}"
-        )
+    _require(config, "source", needs, store.plan.sources)
     train = TrainConfig(
         batch_size=config.batch_size, max_epochs=config.max_epochs, patience=config.patience, seed=config.seed
     )
@@ -212,12 +180,13 @@ def _base(config: SweepConfig, store: FeatureStore, needs: tuple[str, ...] = ())
     return Recipe(train, replace(config.data, blocks=config.data.blocks or blocks))
 
 
-def _require_blocks(store: FeatureStore, blocks: tuple[str, ...], preset: str) -> None:
-    missing = [name for name in blocks if name not in store.plan.encoders]
-    if missing:
-        raise MissingError(
-            f"preset: {preset} needs block {missing[0]!r}, the store has {', '.join(store.plan.encoders)}"
-        )
+def _require_blocks(config: SweepConfig, store: FeatureStore, blocks: tuple[str, ...]) -> None:
+    _require(config, "block", blocks, [name for name in store.plan.encoders if name != SIGNAL.name])
+
+
+def _require(config: SweepConfig, kind: str, needs: Sequence[str], has: Sequence[str]) -> None:
+    if missing := [name for name in needs if name not in has]:
+        raise MissingError(f"preset: {config.preset} needs {kind} {missing[0]!r}, the store has {', '.join(has)}")
 
 
 def _with_data(recipe: Recipe, **changes: Any) -> Recipe:

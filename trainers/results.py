@@ -15,6 +15,7 @@ from trainers.evaluation import Evaluation, evaluate
 from trainers.fit import Fit
 from trainers.report import write_report
 from trainers.run_folder import RunFolder, ranked
+from trainers.storage import shown
 from trainers.view import pool_sizes
 from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint
@@ -37,6 +38,8 @@ def environment() -> dict[str, str]:
 def resolved(asked: Any, store: FeatureStore) -> dict[str, Any]:
     """The `config.json` of a run: what was asked, of which store, with what."""
     options = {name: value for name, value in dataclasses.asdict(asked).items() if name != "out"}
+    if options.get("storage"):
+        options["storage"] = shown(options["storage"])  # without its password
     identity = {"sha256": store.sha256, "sources": list(store.plan.sources)}
     return {"asked": _listed(options), "store": identity, "environment": environment()}
 

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from tunejury_jax.metrics import Accuracy, ReliabilityBin
 
-__all__ = ["Epoch", "Predictions", "Run", "Test", "Trial", "best_of", "read_run"]
+__all__ = ["Epoch", "HeadFit", "Predictions", "Run", "Table", "Test", "Trial", "best_of", "read_run"]
 
 Record = TypeVar("Record", bound=tuple)
 Predictions = tuple[Float[np.ndarray, " pairs"], Float[np.ndarray, " pairs"]]
@@ -94,6 +94,25 @@ class Test(NamedTuple):
     skipped: dict[str, int]
 
 
+class Table(NamedTuple):
+    """A table of `tables.json`, as the page shows it."""
+
+    title: str
+    note: str
+    header: list[str]
+    rows: list[list[str]]
+
+
+class HeadFit(NamedTuple):
+    """One head trained from one seed, as a line of `heads.jsonl` has it; `accuracy` of "all" pairs and by source."""
+
+    trial: int
+    head: str
+    seed: int
+    valid_loss: float
+    accuracy: dict[str, Accuracy]
+
+
 class Run(NamedTuple):
     """What a run folder holds; None for a file that is not there."""
 
@@ -102,6 +121,8 @@ class Run(NamedTuple):
     epochs: list[Epoch] | None
     test: Test | None
     predictions: Predictions | None
+    tables: list[Table] | None
+    heads: list[HeadFit] | None
 
 
 def read_run(run: Path) -> Run:
@@ -112,6 +133,8 @@ def read_run(run: Path) -> Run:
         "epochs.jsonl": lambda path: _last(_json_lines(path, Epoch), lambda e: (e.trial, e.epoch)),
         "test/metrics.json": lambda path: _json(path, Test),
         "test/predictions.csv": _predictions,
+        "tables.json": _tables,
+        "heads.jsonl": _heads,
     }
     if not any((run / name).is_file() for name in readers):
         raise ValueError(f"run: {str(run)!r} holds none of {', '.join(readers)}")
@@ -167,6 +190,26 @@ def _expect(field: str, kinds: tuple[type, ...], value: Any) -> Any:
         wanted = " or ".join({types.NoneType: "null", dict: "object"}.get(kind, kind.__name__) for kind in kinds)
         raise ValueError(f"{field}: expected {wanted}, got {str(value)[:200]!r}")
     return value
+
+
+def _tables(path: Path) -> list[Table]:
+    tables: list[Table] = _json(path, list[Table])
+    for table in tables:
+        for number, row in enumerate(table.rows, start=1):
+            if len(row) != len(table.header):
+                raise ValueError(
+                    f"{path}: table {table.title!r}, row {number}: expected {len(table.header)} cells, as its header "
+                    f"has, got {len(row)}"
+                )
+    return tables
+
+
+def _heads(path: Path) -> list[HeadFit]:
+    fits = _json_lines(path, HeadFit)
+    for fit in fits:
+        if "all" not in fit.accuracy:
+            raise ValueError(f"{path}: head {fit.head!r}, seed {fit.seed}: accuracy: expected 'all' among its keys")
+    return _last(fits, lambda fit: (fit.trial, fit.head, fit.seed))
 
 
 def _predictions(path: Path) -> Predictions:

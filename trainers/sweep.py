@@ -2,12 +2,36 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from trainers.config import SweepConfig
+from trainers.sweep_file import read_sweep
 from tunejury_jax.console import command
 
 __all__ = ["main"]
+
+PROGRAM = "python -m trainers.sweep"
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """A search over heads of one store, or the heads of a preset."""
+
+    sweep: Annotated[SweepConfig, tyro.conf.arg(name="")] = field(default_factory=SweepConfig)
+    config: Path | None = None
+    """TOML file of these options, with tables [space] and [data]; options of the command line override it."""
+
+
+def run(options: SweepOptions) -> None:
+    """Runs the sweep that the options ask for, on top of their file where they name one."""
+    if options.config is not None:
+        asked = SweepOptions(read_sweep(options.config), options.config)
+        options = tyro.cli(SweepOptions, prog=PROGRAM, default=asked)
+    main(options.sweep)
 
 
 def main(config: SweepConfig) -> None:
@@ -28,4 +52,4 @@ def _demo_store(out: Path) -> str:
 
 
 if __name__ == "__main__":
-    command("python -m trainers.sweep", SweepConfig, main)
+    command(PROGRAM, SweepOptions, run)

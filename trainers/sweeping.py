@@ -1,9 +1,10 @@
 """A sweep from its first batch to its report."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from trainers.config import SweepConfig
 from trainers.data import Dataset, load_dataset
@@ -45,7 +46,7 @@ def sweep(config: SweepConfig, store_location: str) -> None:
     folder.claim(asked)
     listed = [({"head": head.name, "seed": head.recipe.train.seed}, head.recipe) for head in heads]
     batches = _searched(config, [head.recipe for head in heads], dataset)
-    search = Search(batches, config.storage or folder.journal, folder.worker, identity(asked), listed)
+    search = Search(batches, config.storage or folder.journal, folder.worker, _shared(asked), listed)
     _Sweep(config, folder, search, dataset, store).run(len(heads) or config.trials)
     if heads:
         measured = measure_heads(folder, config, search.rows(), dataset, store)
@@ -111,6 +112,12 @@ class _Sweep:
             self._search.tell(number, fitted)
             self._folder.write_trials(self._search.rows())
             table.end(number, fitted.state)
+
+
+def _shared(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What workers that share a storage must agree on; each may reach it by another address."""
+    found = identity(asked)
+    return {**found, "asked": {name: value for name, value in found["asked"].items() if name != "storage"}}
 
 
 def _contenders(batch: Sequence[Proposal]) -> set[int]:

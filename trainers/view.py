@@ -115,11 +115,10 @@ def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: t
 def _train_rows(dataset: Dataset, data: DataConfig) -> Rows:
     left_out = _of_sources(dataset, "leave_out", data.leave_out)
     train = dataset.pairs("train")
-    rows = np.concatenate([train[~left_out[train]], _added_rows(dataset, data.add)])
+    rows = np.union1d(train[~left_out[train]], _added_rows(dataset, data.add))
     if len(rows) < 2:
-        raise ValueError(
-            f"split: 'train' has {len(rows)} usable pairs without {list(data.leave_out)}, BatchNorm needs at least 2"
-        )
+        left = f"{len(rows)} left without {list(data.leave_out)}" if data.leave_out else f"{len(rows)}"
+        raise ValueError(f"split: 'train' has too few usable pairs ({left}), BatchNorm needs at least 2")
     return rows
 
 

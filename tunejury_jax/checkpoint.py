@@ -1,7 +1,8 @@
-"""A released head: a folder that describes itself.
+"""A released head, or an ensemble of heads of one shape: a folder that describes itself.
 
     config.json         head, block layout, the encoders' provenance, training, metrics
-    model.safetensors   arrays under the published PyTorch names (`state_dict.py`)
+    model.safetensors   arrays under the published PyTorch names (`state_dict.py`); those of an ensemble have a leading
+                        member axis, and `head.members` of config.json says how many there are
     README.md           model card
 
 Nothing in it is executed or unpickled. Everything is checked on loading; a checkpoint whose layout or encoders do
@@ -13,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,9 @@ from tunejury_jax.blocks import Block, Layout
 from tunejury_jax.documents import parse_object, read_bounded
 from tunejury_jax.head import Head, Variables, evaluate_head
 from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.members import from_stacked_state, is_stacked, member_count, stack, take, to_stacked_state
 from tunejury_jax.model_card import model_card
+from tunejury_jax.prediction import member_scores
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
 from tunejury_jax.store.plan import difference, fingerprint
 
@@ -40,13 +43,13 @@ MAX_WEIGHT_BYTES = 2 << 30
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A head with everything needed to use it.
+    """A head, or an ensemble of heads of one shape, with everything needed to use it.
 
     Attributes:
         head: Static shape.
         layout: Blocks of the input, in order.
         encoders: Block name -> provenance of the encoder that made the training features.
-        variables: Weights and running statistics.
+        variables: Weights and running statistics; those of an ensemble have a leading member axis.
         training: How it was trained: configuration, data, versions.
         metrics: What was measured, with intervals.
     """
@@ -65,6 +68,16 @@ class Checkpoint:
             raise ValueError(f"encoders: got {sorted(self.encoders)}, the layout has {sorted(self.layout.names)}")
 
     @property
+    def members(self) -> int:
+        """Number of heads; 1 of a checkpoint that is no ensemble."""
+        return member_count(self.variables)
+
+    @property
+    def stacked(self) -> Variables:
+        """The variables with a leading member axis, which has length 1 for a single head."""
+        return self.variables if is_stacked(self.variables) else stack([self.variables])
+
+    @property
     def sha256(self) -> str:
         """Identity of the head: a digest of its weights, layout and encoders, not of its metrics or model card."""
         config = self._config()
@@ -72,8 +85,25 @@ class Checkpoint:
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode() + self._weights()).hexdigest()
 
     def score(self, x: Float[Array, "batch dim"]) -> Float[Array, " batch"]:
-        """Scores joined features; pure, so it can be jitted, differentiated and vmapped."""
-        return evaluate_head(Head(self.head.widths), self.variables, x)
+        """Scores joined features, by the mean of the members; pure: can be jitted, differentiated and vmapped."""
+        head = Head(self.head.widths)
+        if is_stacked(self.variables):
+            return member_scores(head, self.variables, x).mean(axis=0)
+        return evaluate_head(head, self.variables, x)
+
+    def member(self, number: int) -> "Checkpoint":
+        """One head of an ensemble by itself; a single head is its own member 0.
+
+        It keeps the record of how the ensemble was trained, and not the metrics, which are the ensemble's.
+
+        Raises:
+            ValueError: There is no such member.
+        """
+        if not 0 <= number < self.members:
+            raise ValueError(f"number: got {number}, accepted are 0 to {self.members - 1}")
+        if not is_stacked(self.variables):
+            return self
+        return replace(self, variables=take(self.variables, number), metrics={})
 
     def require_encoders(self, encoders: Mapping[str, Mapping[str, Any]], origin: str) -> None:
         """Refuses features of other encoders than the head was trained on.
@@ -116,22 +146,24 @@ class Checkpoint:
         try:
             layout = Layout(tuple(Block(b["name"], b["dim"], b["table"]) for b in config["layout"]))
             head = HeadConfig(layout.dim, tuple(config["head"]["widths"]))
+            members = _member_axis(config["head"])
             encoders = {name: _provenance(name, e) for name, e in config["encoders"].items()}
             training, metrics = dict(config["training"]), dict(config["metrics"])
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{folder}/config.json: a field is missing or of the wrong kind: {error!r}") from error
-        variables = _read_weights(folder / "model.safetensors", head)
+        variables = _read_weights(folder / "model.safetensors", head, members)
         return cls(head, layout, encoders, variables, training, metrics)
 
     def _weights(self) -> bytes:
-        return save(to_state_dict(self.variables))
+        return save(to_stacked_state(self.variables) if is_stacked(self.variables) else to_state_dict(self.variables))
 
     def _config(self) -> dict[str, Any]:
+        members = {"members": self.members} if is_stacked(self.variables) else {}
         encoders = {n: {"fingerprint": fingerprint(p), "provenance": dict(p)} for n, p in self.encoders.items()}
         return {
             "format": FORMAT,
             "version": VERSION,
-            "head": {"widths": list(self.head.widths)},
+            "head": {"widths": list(self.head.widths), **members},
             "layout": [{"name": b.name, "dim": b.dim, "table": b.table} for b in self.layout.blocks],
             "encoders": encoders,
             "training": dict(self.training),
@@ -184,10 +216,18 @@ def _provenance(name: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return provenance
 
 
-def _read_weights(path: Path, head: HeadConfig) -> Variables:
+def _member_axis(head: Mapping[str, Any]) -> int | None:
+    """Length of the arrays' member axis; None where the arrays are those of a single head."""
+    members = head.get("members")
+    if members is not None and (type(members) is not int or members < 1):
+        raise ValueError(f"head.members: got {members!r}, accepted are whole numbers from 1, or none for a single head")
+    return members
+
+
+def _read_weights(path: Path, head: HeadConfig, members: int | None) -> Variables:
     try:
         state: dict[str, np.ndarray] = load(_bounded(path, MAX_WEIGHT_BYTES))
-        variables = from_state_dict(state, head)
+        variables = from_state_dict(state, head) if members is None else from_stacked_state(state, head, members)
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     return jax.tree.map(lambda array: array.astype(np.float32), variables)

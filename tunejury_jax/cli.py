@@ -25,32 +25,32 @@ class Score:
     """What the clips were made for; empty for none."""
     jsonl: Path | None = None
     """Also write one JSON row an input here."""
+    conservative: float = 0.0
+    """For an ensemble: take this many standard deviations over its members off their mean score."""
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
-        from rich.table import Table
-
         from tunejury_jax.progress import progress
         from tunejury_jax.score_files import find_audio, score_files
+        from tunejury_jax.score_table import ScoreTable
         from tunejury_jax.scorer import Scorer, accepted_audio
 
         if not self.inputs:
             raise ValueError("inputs: expected at least one file or folder")
         files, passed_over = find_audio(self.inputs, accepted_audio())
-        scorer = Scorer.from_checkpoint(self.checkpoint)
-        table = Table("file", "reward", "error", title=f"{self.checkpoint}, prompt {self.prompt!r}")
+        scorer = Scorer.from_checkpoint(self.checkpoint, conservative=self.conservative)
+        table = ScoreTable(scorer, f"{self.checkpoint}, prompt {self.prompt!r}")
         failed = 0
         rows_out = self.jsonl.open("w", encoding="utf-8") if self.jsonl else nullcontext()
         with rows_out as out, progress("score", len(files), "files") as advance:
             for row in score_files(scorer, files, self.prompt):
                 failed += row.error is not None
-                reward = "" if row.reward is None else f"{row.reward:+.4f}"
-                table.add_row(row.id, reward, row.error or "")
+                table.add(row)
                 advance(1)
                 if out:
                     out.write(json.dumps(row.to_json()) + "\n")
                     out.flush()
-        make_console().print(table)
+        make_console().print(table.table)
         print(f"{len(files) - failed} scored, {failed} failed, {passed_over} other files in folders passed over")
         return int(failed > 0)
 

@@ -16,7 +16,9 @@ BASELINES = ("mel_baseline", "ngram_baseline")
 
 def model_card(config: Mapping[str, Any]) -> str:
     """Writes the model card of a checkpoint from its `config.json`."""
-    sections = (_heading(config), _use(), _inputs(config), _training(config), _metrics(config), _licence(config))
+    ensemble = [_ensemble(config)] if "members" in config["head"] else []
+    facts = (_inputs(config), _training(config), _metrics(config), _licence(config))
+    sections = (_heading(config), _use(), *ensemble, *facts)
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
@@ -38,6 +40,22 @@ def _use() -> Iterator[str]:
     yield "```"
     yield 'tunejury score my_song.wav --checkpoint THIS_FOLDER --prompt "calm piano"'
     yield "```"
+
+
+def _ensemble(config: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Ensemble"
+    yield ""
+    yield f"An ensemble of {config['head']['members']} heads of one shape; the score is the mean of theirs. The offset"
+    yield "of a head's score is arbitrary, so each output bias was shifted until all heads had the same mean score over"
+    yield "the validation clips, which changes no margin. The standard deviation over the heads (`std`) is then their"
+    yield "disagreement; `--conservative K` scores mean - K std:"
+    yield ""
+    yield "```"
+    yield "tunejury score my_song.wav --checkpoint THIS_FOLDER --conservative 1"
+    yield "```"
+    yield ""
+    yield "The standard deviation is the disagreement of heads that were trained on the same data, not the full"
+    yield "uncertainty of the score: where all of them are wrong alike, it is small."
 
 
 def _inputs(config: Mapping[str, Any]) -> Iterator[str]:

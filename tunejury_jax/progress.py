@@ -9,9 +9,27 @@ from typing import Protocol, runtime_checkable
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["Advance", "progress"]
+__all__ = ["LINE_EVERY_S", "Advance", "Every", "progress", "say"]
 
 LINE_EVERY_S = 10.0
+
+
+class Every:
+    """Says when something is due again, so many seconds after it was last due."""
+
+    def __init__(self, seconds: float, now: float) -> None:
+        self._seconds, self._last = seconds, now
+
+    def due(self, now: float) -> bool:
+        """Whether it is due, which starts the next wait."""
+        due = now - self._last >= self._seconds
+        self._last = now if due else self._last
+        return due
+
+
+def say(*parts: str) -> None:
+    """Prints the parts that are not empty as a line of progress."""
+    print("; ".join(part for part in parts if part), file=sys.stderr, flush=True)
 
 
 @runtime_checkable
@@ -57,7 +75,8 @@ class _Lines:
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit, self.done = title, total, unit, 0
-        self.started = self.printed = time.monotonic()
+        self.started = time.monotonic()
+        self.every = Every(LINE_EVERY_S, self.started)
 
     def rate(self) -> float:
         return self.done / max(time.monotonic() - self.started, 1e-9)
@@ -65,9 +84,8 @@ class _Lines:
     def advance(self, count: int, note: str = "") -> None:
         self.done += count
         finished = count > 0 and self.done >= self.total
-        if finished or time.monotonic() - self.printed >= LINE_EVERY_S:
-            self.printed = time.monotonic()
-            print("; ".join(part for part in (self._line(finished), note) if part), file=sys.stderr, flush=True)
+        if self.every.due(time.monotonic()) or finished:
+            say(self._line(finished), note)
 
     def _line(self, finished: bool) -> str:
         line = f"{self.title}: {self.done}/{self.total} {self.unit}, {self.rate():.3g} {self.unit}/s"

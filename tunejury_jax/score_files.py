@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import fingerprint
 
-__all__ = ["AudioFile", "ScoreRow", "find_audio", "score_files"]
+__all__ = ["AudioFile", "EnsembleRow", "ScoreRow", "find_audio", "score_files"]
 
 
 class AudioFile(NamedTuple):
@@ -44,6 +44,19 @@ class ScoreRow:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class EnsembleRow(ScoreRow):
+    """What came of one file that an ensemble was asked about.
+
+    Attributes:
+        std: Population standard deviation of the members' scores; None where there is an error.
+        conservative: Standard deviations that were taken off the mean; only rewards of the same number compare.
+    """
+
+    std: float | None = None
+    conservative: float = 0.0
+
+
 def find_audio(inputs: Sequence[Path], suffixes: Collection[str]) -> tuple[list[AudioFile], int]:
     """Lists the files to score, and counts what was passed over.
 
@@ -73,12 +86,13 @@ def find_audio(inputs: Sequence[Path], suffixes: Collection[str]) -> tuple[list[
 
 def score_files(scorer: Scorer, files: Sequence[AudioFile], prompt: str) -> Iterator[ScoreRow]:
     """Scores files one by one; one that cannot be used gives a row with an error and the next one is scored."""
-    checkpoint = scorer.checkpoint.sha256
+    checkpoint, single = scorer.checkpoint.sha256, scorer.checkpoint.members == 1
     encoders = {name: fingerprint(provenance) for name, provenance in scorer.checkpoint.encoders.items()}
     for file in files:
-        reward = error = None
+        reward = std = error = None
         try:
-            reward = scorer.score(file.path, prompt=prompt)
+            reward, _, std = scorer.predict(file.path, prompt=prompt)
         except (ValueError, RuntimeError) as problem:
             error = str(problem)
-        yield ScoreRow(file.id, str(file.path), prompt, reward, checkpoint, encoders, error)
+        row = (file.id, str(file.path), prompt, reward, checkpoint, encoders, error)
+        yield ScoreRow(*row) if single else EnsembleRow(*row, std, scorer.conservative)

@@ -9,7 +9,6 @@ import tyro
 
 from trainers.config import EvaluateConfig, ExportConfig, RunConfig, SweepConfig
 from trainers.recipe import TrainConfig, parse_widths
-from trainers.space import SearchSpace
 from tunejury_jax.head_config import PAPER_WIDTHS
 
 
@@ -70,57 +69,15 @@ def test_the_ends_of_a_range_are_accepted(field, value):
     assert getattr(TrainConfig(**{field: value}), field) == value
 
 
-LOG, LINEAR = ("learning_rate", "weight_decay"), ("dropout", "label_smoothing")
-RANGE = "a range LOW HIGH with 0 <= LOW <= HIGH"
-
-
-@pytest.mark.parametrize("field", [*LOG, *LINEAR])
-@pytest.mark.parametrize("value", [(0.2, 0.1), (-0.1, 0.1), (0.1, math.inf), (math.nan, 0.1), (0.1, math.nan)])
-def test_a_range_that_is_none_is_refused(field, value):
-    with pytest.raises(ValueError, match=rf"^space\.{field}: got .*, accepted is {RANGE}"):
-        SearchSpace(**{field: value})
-
-
-@pytest.mark.parametrize("field", LOG)
-def test_a_log_scale_has_no_zero(field):
-    with pytest.raises(ValueError, match=rf"^space\.{field}: got .*a range above 0, it is searched on a log scale$"):
-        SearchSpace(**{field: (0.0, 0.1)})
-
-
-@pytest.mark.parametrize("field", LINEAR)
-def test_a_linear_scale_has_a_zero_and_a_range_may_be_a_point(field):
-    assert getattr(SearchSpace(**{field: (0.0, 0.0)}), field) == (0.0, 0.0)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "accepted"),
-    [
-        ("dropout", (0.1, 1.0), r"\[0, 1\)"),
-        ("dropout", (2.0, 3.0), r"\[0, 1\)"),
-        ("label_smoothing", (0.5, 1.5), r"\[0, 1\]"),
-    ],
-)
-def test_a_space_holds_only_what_a_head_accepts(field, value, accepted):
-    with pytest.raises(ValueError, match=rf"^space\.{field}: got .*, accepted is a range within {accepted}$"):
-        SearchSpace(**{field: value})
-
-
-def test_widths_are_a_choice_of_at_least_one():
-    with pytest.raises(ValueError, match=r"^space.widths: got \(\), accepted is at least one choice such as 256-128"):
-        SearchSpace(widths=())
-
-
 @pytest.mark.parametrize(("text", "widths"), [("256-128-64-32", (256, 128, 64, 32)), ("8", (8,))])
 def test_widths_are_read(text, widths):
     assert parse_widths(text) == widths
-    assert SearchSpace(widths=(text,)).widths == (text,)
 
 
 @pytest.mark.parametrize("text", ["", "-", "8-", "-8", "8,4", "8 4", "0", "8-0", "8.0", "eight", "1e3", "²", "٣"])
 def test_widths_of_another_form_are_refused(text):
-    for read in (parse_widths, lambda text: SearchSpace(widths=("8", text))):
-        with pytest.raises(ValueError, match=r"widths: got .*, expected positive whole numbers such as 256-128-64-32"):
-            read(text)
+    with pytest.raises(ValueError, match=r"^widths: got .*, expected positive whole numbers such as 256-128-64-32$"):
+        parse_widths(text)
 
 
 @pytest.mark.parametrize(
@@ -144,8 +101,6 @@ def test_options_are_the_fields():
     found = tyro.cli(RunConfig, args=arguments.split())
     assert (found.store, found.out, found.train.learning_rate, found.train.widths) == ("s", "o", 1e-3, (8, 4))
     assert found.data.blocks == ("mert", "clap_text")
-    space = tyro.cli(SweepConfig, args=["--space.learning-rate", "1e-4", "1e-2", "--space.widths", "8-4", "16"]).space
-    assert (space.learning_rate, space.widths) == ((1e-4, 1e-2), ("8-4", "16"))
 
 
 @pytest.mark.parametrize("config", [RunConfig, SweepConfig, EvaluateConfig, ExportConfig])

@@ -2,125 +2,24 @@
 
 import base64
 import io
-import itertools
 import json
 import math
 import subprocess
 import sys
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
-from matplotlib.text import Text
 from PIL import Image
+from run_factory import HOSTILE, TAGS, check_texts, curve, failed, fill, held_out, report, trial, trials_of, write_lines
 
-from trainers import plots
+from trainers import plots, search_plots
+from trainers.importance import Importance
+from trainers.parallel_plot import parallel_coordinates
 from trainers.report import ReportConfig, main, write_report
-from trainers.run_reader import Epoch, Trial, best_of
+from trainers.run_reader import Epoch, HeadFit, Trial, best_of
+from trainers.seed_spread import seed_chart
 from tunejury_jax import metrics
-
-SOURCES = {"AIME": 156, "MusicPrefs": 25, "SongEval": 25, "MusicArena": 8}
-HOSTILE = '"><script>alert(1)</script><img src=x onerror=alert(2)> $\\frac{$ & \ud800 \x07 日本'
-VOID = {"meta", "img"}
-TAGS = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "section", "div", "b", "span", "p", "img"}
-TAGS |= {"table", "thead", "tbody", "tr", "th", "td"}
-
-
-class Page(HTMLParser):
-    """A parsed report: its tags, attributes, images and rows; refuses a page whose tags do not nest."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.html, self.text, self.tags = html, "", set()
-        self.stack, self.attributes, self.images, self.rows = [], [], [], []
-        self.feed(html)
-        self.close()
-        assert self.stack == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        self.attributes += attrs
-        if tag == "img":
-            self.images.append(dict(attrs))
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-        if tag not in VOID:
-            self.stack.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.stack.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-        if self.stack and self.stack[-1] in ("td", "th"):
-            self.rows[-1][-1] += data
-
-
-def write_lines(path, records):
-    path.write_text("".join(json.dumps(record) + "\n" for record in records))
-
-
-def trial(number, **fields):
-    rate, dropout, widths = 10 ** (-4 + number % 7 / 3), 0.1 + number % 5 / 10, [64 + number % 3, 8]
-    record = {"trial": number, "state": "complete", "valid_loss": 0.6 + ((number * 7) % 20) / 400}
-    record["params"] = {"learning_rate": rate, "dropout": dropout, "widths": widths}
-    return record | {"valid_accuracy": 0.7, "best_epoch": 5, "epochs": 12, "seconds": 3.25, "error": None} | fields
-
-
-def failed(number, error="the loss is not finite"):
-    return trial(number, state="failed", valid_loss=None, valid_accuracy=None, best_epoch=None, error=error)
-
-
-def curve(number, epochs=12):
-    for e in range(1, epochs + 1):
-        loss = 0.6 + number / 500 + 40 * math.exp(-2 * e)
-        yield {"trial": number, "epoch": e, "train_loss": loss - e / 50, "valid_loss": loss, "valid_accuracy": None}
-
-
-def held_out(rename=lambda name: name):
-    generator = np.random.default_rng(0)
-    source = np.repeat(list(SOURCES), list(SOURCES.values()))
-    margins = generator.normal(0, 2, len(source))
-    targets = (generator.random(len(source)) < 1 / (1 + np.exp(-margins))).astype(float)
-    targets[::9], margins[1] = 0.5, 0.0
-    accuracy = metrics.accuracy(margins, targets)._asdict()
-    document = {
-        "split": "test",
-        "checkpoint": "more than the report needs",
-        "accuracy": accuracy,
-        "log_loss": {"value": 0.5871, "low": 0.57, "high": 0.6},
-        "ece": {"value": 0.0339, "low": 0.02, "high": 0.05},
-        "by_source": {
-            rename(s): metrics.accuracy(margins[source == s], targets[source == s])._asdict() for s in SOURCES
-        },
-        "baselines": {rename("louder clip wins"): accuracy | {"value": 0.55, "p": 2e-9, "rule": rename("more energy")}},
-        "chance": {"value": 0.5, "p": 0.0},
-        "bins": [b._asdict() for b in metrics.reliability(margins, targets)],
-        "skipped": {rename("no audio"): 3},
-    }
-    rows = zip(source.tolist(), targets.tolist(), margins.tolist(), strict=True)
-    lines = [f"p{i},{s},{y:g},{m!r}\n" for i, (s, y, m) in enumerate(rows)]
-    return document, "pair_id,source,target,margin\n" + "".join(lines)
-
-
-def fill(run, trials, epochs=(), test=None, config=None):
-    run.mkdir(parents=True, exist_ok=True)
-    asked = {"seed": 42, "space": {}, "data": {"pool": ["a", 1]}}
-    (run / "config.json").write_text(json.dumps(config or {"store": "/data/store", "asked": asked}))
-    write_lines(run / "trials.jsonl", trials)
-    write_lines(run / "epochs.jsonl", epochs)
-    if test:
-        (run / "test").mkdir(exist_ok=True)
-        (run / "test/metrics.json").write_text(json.dumps(test[0]))
-        (run / "test/predictions.csv").write_text(test[1])
-    return run
-
-
-def report(run):
-    return Page(write_report(run).read_text(encoding="utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +49,7 @@ def hostile(tmp_path_factory):
 
 def test_the_page_is_well_formed_and_stands_alone(page):
     assert page.tags <= TAGS
-    assert len(page.images) == 5
+    assert len(page.images) == 7
     assert all(image["src"].startswith("data:image/png;base64,") for image in page.images)
     known = {"alt", "src", "class", "scope", "lang", "charset", "name", "content", "http-equiv"}
     assert {name for name, _ in page.attributes} <= known
@@ -315,33 +214,12 @@ def test_the_command_prints_where_the_report_is(tmp_path, capsys):
     assert "holds none of config.json" in refused.stderr
 
 
-def trials_of(name, values, losses=None):
-    losses = losses or [0.6 + i / 1000 for i in range(len(values))]
-    records = (trial(i, params={name: value}) for i, value in enumerate(values))
-    return [Trial(**record | {"valid_loss": loss}) for record, loss in zip(records, losses, strict=True)]
-
-
 def panel(name, values, losses=None):
-    return plots.hyper_parameters(trials_of(name, values, losses)).axes[0]
+    return search_plots.hyper_parameters(trials_of(name, values, losses)).axes[0]
 
 
 def points(line):
     return [tuple(point) for point in line.get_xydata().tolist()]
-
-
-def drawn(figure, monkeypatch):
-    """The box of every text that drawing the figure draws, in pixels, with the text."""
-    found = {}
-    draw = Text.draw
-
-    def record(self, renderer):
-        if self.get_visible() and self.get_text().strip():
-            found[self] = (self.get_window_extent(renderer), self)
-        draw(self, renderer)
-
-    monkeypatch.setattr(Text, "draw", record)
-    figure.draw_without_rendering()
-    return list(found.values())
 
 
 def sources_figure(**baselines):
@@ -361,6 +239,17 @@ def curves_figure(trials, epochs, best_epoch):
 
 
 TIE = metrics.Accuracy(0.5, 0.1, 0.9, 4, 2, 0, 7)
+DECADE = trials_of("r", [0.03, 0.1, 0.2, 0.4, 0.7])
+CATEGORIES = trials_of("n" * 60, [f"{i} {'word ' * 9}" for i in range(30)])
+SURE = Importance(0.5, 0.3, 0.9, 0.4)
+
+
+def seed_of(head, seed):
+    correct = (7 * seed + head) % 12
+    accuracy = metrics.Accuracy(correct / 12, *metrics.wilson(correct, 12), 12, correct, 0, 1)
+    return HeadFit(head, f"head {head}", seed, 0.6, {"all": accuracy, "AIME": accuracy})
+
+
 FIGURES = {
     "curves of 200": lambda: curves_figure(200, 12, 5),
     "curves of 1": lambda: curves_figure(1, 1, 1),
@@ -371,26 +260,25 @@ FIGURES = {
     "one bin": lambda: reliability_figure(1),
     "margins": lambda: plots.margin_histogram(np.array([3.0, -1, 0, 900, 1]), np.array([1.0, 1, 1, 0, 0.5])),
     "no margins": lambda: plots.margin_histogram(np.zeros(3), np.ones(3)),
-    "parameters of 200": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(200)]),
-    "parameters of 2": lambda: plots.hyper_parameters([Trial(**trial(n)) for n in range(2)]),
-    "parameters over a decade and more": lambda: plots.hyper_parameters(trials_of("r", [0.03, 0.1, 0.2, 0.4, 0.7])),
-    "long categories": lambda: plots.hyper_parameters(trials_of("n" * 60, [f"{i} {'word ' * 9}" for i in range(30)])),
+    "parameters of 200": lambda: search_plots.hyper_parameters([Trial(**trial(n)) for n in range(200)]),
+    "parameters of 2": lambda: search_plots.hyper_parameters([Trial(**trial(n)) for n in range(2)]),
+    "parameters over a decade and more": lambda: search_plots.hyper_parameters(DECADE),
+    "long categories": lambda: search_plots.hyper_parameters(CATEGORIES),
+    "parallel coordinates of 256": lambda: parallel_coordinates([Trial(**trial(n)) for n in range(256)]),
+    "parallel coordinates of 3": lambda: parallel_coordinates([Trial(**trial(n)) for n in range(3)]),
+    "parallel coordinates over a decade": lambda: parallel_coordinates(DECADE),
+    "parallel coordinates of long categories": lambda: parallel_coordinates(CATEGORIES),
+    "importance": lambda: search_plots.importance_chart({"n" * 60: SURE, "dropout": SURE, "widths": SURE}),
+    "seeds": lambda: seed_chart(
+        {f"head {h} {'word ' * 9}": [seed_of(h, s) for s in range(5 * h + 1)] for h in range(3)}
+    ),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_the_text_of_a_picture_is_whole_apart_and_names_the_axes(name, monkeypatch):
     figure = FIGURES[name]()
-    boxes = drawn(figure, monkeypatch)
-    assert len(boxes) >= 8
-    for box, text in boxes:
-        assert figure.bbox.x0 <= box.x0, text
-        assert figure.bbox.y0 <= box.y0, text
-        assert box.x1 <= figure.bbox.x1, text
-        assert box.y1 <= figure.bbox.y1, text
-    level = [(box, text) for box, text in boxes if text.get_rotation() in (0, 90)]
-    for (first, a), (second, b) in itertools.combinations(level, 2):
-        assert not first.overlaps(second), (a, b)
+    check_texts(figure, monkeypatch)
     assert figure.get_supylabel() or all(axes.get_ylabel() for axes in figure.axes)
     assert figure.axes[-1].get_xlabel()
 
@@ -447,9 +335,9 @@ def test_a_trial_far_above_the_others_is_a_triangle():
 def test_only_what_varied_among_the_ranked_is_compared():
     trials = [Trial(**trial(0, params={"a": 1, "b": 1})), Trial(**trial(1, params={"a": 2, "b": 1}))]
     trials.append(Trial(**failed(2))._replace(params={"a": 3, "b": 9}))
-    assert plots.varied(trials) == ["a"]
+    assert search_plots.varied(trials) == ["a"]
     with pytest.raises(ValueError, match="expected a hyper-parameter of at least two values, got 1 ranked trials"):
-        plots.hyper_parameters(trials[:1])
+        search_plots.hyper_parameters(trials[:1])
 
 
 def test_the_best_is_the_earliest_of_least_loss():

@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import reference
 from closeness import assert_close
+from random_ensembles import random_ensemble, random_members
 from random_heads import random_checkpoint, random_state
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from tunejury_jax import checkpoint as module
 from tunejury_jax.blocks import Block, Layout
 from tunejury_jax.checkpoint import Checkpoint, recover
+from tunejury_jax.ensemble import ensemble
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.state_dict import to_state_dict
 
@@ -36,6 +39,12 @@ def untyped(monkeypatch):
 def folder(tmp_path):
     random_checkpoint(**FACTS).save(tmp_path / "head")
     return tmp_path / "head"
+
+
+@pytest.fixture
+def ensemble_folder(tmp_path):
+    random_ensemble(3).save(tmp_path / "ensemble")
+    return tmp_path / "ensemble"
 
 
 def edit(folder, change):
@@ -281,6 +290,108 @@ def test_missing_encoders_are_named():
     message = r"store: has no block 'words', which the checkpoint needs; it has \['toy'\]"
     with pytest.raises(ValueError, match=message):
         random_checkpoint().require_encoders({"toy": random_checkpoint().encoders["toy"]}, "store")
+
+
+def test_an_ensemble_is_read_as_it_was_saved_bit_by_bit(ensemble_folder, tmp_path):
+    saved, loaded = random_ensemble(3), Checkpoint.load(ensemble_folder)
+    for field in ("head", "layout", "encoders", "training", "metrics", "sha256", "members"):
+        assert getattr(loaded, field) == getattr(saved, field)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, saved.variables)
+    loaded.save(tmp_path / "again")
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (ensemble_folder / name).read_bytes()
+
+
+def test_an_ensemble_on_disk_has_the_names_of_a_head_and_can_be_read_member_by_member(ensemble_folder):
+    assert json.loads((ensemble_folder / "config.json").read_text())["head"] == {"widths": [6, 4], "members": 3}
+    combined = random_ensemble(3)
+    assert load_file(ensemble_folder / "model.safetensors").keys() == random_state(combined.head).keys()
+    with safe_open(ensemble_folder / "model.safetensors", "np") as file:
+        for number in range(3):
+            for name, values in to_state_dict(combined.member(number).variables).items():
+                np.testing.assert_array_equal(file.get_slice(name)[number], values)
+
+
+def test_an_ensemble_of_one_by_its_arrays_scores_as_the_head(tmp_path):
+    (head,) = random_members(1)
+    dataclasses.replace(head, variables=head.stacked).save(tmp_path / "one")
+    loaded, x = Checkpoint.load(tmp_path / "one"), jnp.asarray(np.random.default_rng(0).standard_normal((9, 12)), "f4")
+    assert loaded.members == 1
+    assert loaded.member(0).sha256 == head.sha256
+    np.testing.assert_array_equal(jax.jit(loaded.score)(x), jax.jit(head.score)(x))
+
+
+@pytest.mark.parametrize("member", range(3))
+def test_a_change_of_any_member_changes_the_identity(member):
+    heads = random_members(3)
+    heads[member] = dataclasses.replace(nudged(heads[member]), metrics=heads[member].metrics)
+    assert ensemble(heads).sha256 != random_ensemble(3).sha256
+
+
+@pytest.mark.parametrize("members", [2, 4])
+def test_an_ensemble_of_another_number_than_it_says_is_refused(ensemble_folder, members):
+    edit(ensemble_folder, lambda config: config["head"].update(members=members))
+    refused(
+        ensemble_folder, rf"safetensors: net.* got shape \(3, .*\), expected {members} members along its first axis"
+    )
+
+
+@pytest.mark.parametrize("members", [0, -1, 3.0, True, "3", [3]])
+def test_a_number_of_members_of_the_wrong_kind_is_refused(ensemble_folder, members):
+    edit(ensemble_folder, lambda config: config["head"].update(members=members))
+    refused(ensemble_folder, r"head\.members: got .*, accepted are whole numbers from 1, or none for a single head")
+
+
+def test_an_ensemble_is_not_read_as_a_head(ensemble_folder):
+    edit(ensemble_folder, lambda config: config["head"].pop("members"))
+    refused(ensemble_folder, r"model\.safetensors: net.* got shape \(3, .*\), expected \(")
+
+
+def test_a_head_is_not_read_as_an_ensemble(folder):
+    edit(folder, lambda config: config["head"].update(members=3))
+    refused(folder, r"model\.safetensors: net.* expected 3 members along its first axis")
+
+
+SPOILED = {
+    "a value that is not finite": (
+        lambda state: state["net.4.weight"][1].fill(np.nan),
+        r"member 1: net\.4\.weight: holds values that are not finite",
+    ),
+    "a negative variance": (
+        lambda state: state["net.1.running_var"][2].fill(-1.0),
+        r"member 2: net\.1\.running_var: holds a negative variance",
+    ),
+    "a missing array": (lambda state: state.pop("net.5.bias"), r"state dict: \['net\.5\.bias'\] missing, expected 14"),
+    "an array too many": (lambda state: state.update(extra=np.zeros((3, 2), "f4")), r"\['extra'\] are not arrays of a"),
+    "another shape": (
+        lambda state: state.update({"net.8.bias": np.zeros((3, 2), "f4")}),
+        r"member 0: net\.8\.bias: got shape \(2,\), expected \(1,\)",
+    ),
+    "whole numbers": (
+        lambda state: state.update({"net.8.bias": np.zeros((3, 1), "i4")}),
+        r"member 0: net\.8\.bias: got int32, expected a floating type",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILED.values(), ids=SPOILED)
+def test_a_spoiled_ensemble_is_refused(ensemble_folder, spoil, message):
+    state = load_file(ensemble_folder / "model.safetensors")
+    spoil(state)
+    save_file(state, ensemble_folder / "model.safetensors")
+    refused(ensemble_folder, f"model.safetensors: .*{message}")
+
+
+def test_the_card_of_an_ensemble_says_how_it_scores_and_what_its_deviation_is_not(ensemble_folder, folder):
+    card = " ".join((ensemble_folder / "README.md").read_text().split())
+    for said in (
+        "An ensemble of 3 heads of one shape; the score is the mean of theirs.",
+        "each output bias was shifted until all heads had the same mean score over the validation clips",
+        "`--conservative K` scores mean - K std",
+        "the disagreement of heads that were trained on the same data, not the full uncertainty",
+    ):
+        assert said in card
+    assert "nsemble" not in (folder / "README.md").read_text()
 
 
 CARDS = {("mert", "clap_text"): "MERT", ("muq_audio", "muq_text"): "MuQ-MuLan"}

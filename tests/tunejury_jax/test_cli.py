@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import soundfile
+from random_ensembles import random_ensemble
 from random_heads import random_checkpoint
 
 from feature_export.audio import SignalPath
@@ -25,6 +26,15 @@ def head(tmp_path_factory):
     provenance = {name: stack.provenance()[name] for name in stack.layout.names}
     folder = tmp_path_factory.mktemp("checkpoint") / "head"
     random_checkpoint(provenance, stack.layout.names).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def combined(tmp_path_factory):
+    stack = load_stack(["mel"], SignalPath())
+    provenance = {name: stack.provenance()[name] for name in stack.layout.names}
+    folder = tmp_path_factory.mktemp("checkpoint") / "ensemble"
+    random_ensemble(3, encoders=provenance, blocks=stack.layout.names).save(folder)
     return folder
 
 
@@ -79,6 +89,30 @@ def test_a_bad_file_fails_the_command_but_not_the_others(run, head, tmp_path):
     assert good["error"] is None
     assert good["reward"] == Scorer.from_checkpoint(head).score(good["path"])
     assert {row["checkpoint"] for row in (bad, good, none)} == {Checkpoint.load(head).sha256}
+
+
+@pytest.mark.parametrize(("conservative", "title"), [(0.0, "mean of 3 heads"), (1.5, "mean - 1.5 std of 3 heads")])
+def test_an_ensemble_tells_its_deviation_and_can_be_cautious(run, combined, tmp_path, conservative, title):
+    tone, rows_file = write_tone(tmp_path / "tone.wav", 220), tmp_path / "rows.jsonl"
+    asked = ("--checkpoint", combined, "--jsonl", rows_file, "--conservative", conservative)
+    status, out, _ = run("score", tone, tmp_path / "none.wav", *asked)
+    assert status == 1
+    assert title in " ".join(out.split())
+    predicted = Scorer.from_checkpoint(combined, conservative=conservative).predict(tone)
+    (line,) = [line for line in out.splitlines() if "tone.wav" in line]
+    assert re.findall(r"[-+]?\d+\.\d{4}", line) == [f"{predicted.reward:+.4f}", f"{predicted.std:.4f}"]
+    good, bad = rows(rows_file)
+    assert (good["reward"], good["std"], good["conservative"]) == (predicted.reward, predicted.std, conservative)
+    assert (bad["reward"], bad["std"], bad["conservative"]) == (None, None, conservative)
+
+
+def test_a_single_head_has_neither_a_deviation_nor_caution(run, head, tmp_path):
+    tone, rows_file = write_tone(tmp_path / "tone.wav", 220), tmp_path / "rows.jsonl"
+    status, out, _ = run("score", tone, "--checkpoint", head, "--jsonl", rows_file)
+    assert (status, "std" in out, rows(rows_file)[0].keys() & {"std", "conservative"}) == (0, False, set())
+    status, _, err = run("score", tone, "--checkpoint", head, "--conservative", "1")
+    assert status == 2
+    assert "conservative: got 1.0, but the checkpoint has one member" in err
 
 
 def test_names_are_printed_as_they_are(run, head, tmp_path):

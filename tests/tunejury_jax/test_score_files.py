@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from random_ensembles import random_ensemble
 from random_heads import random_checkpoint
 
 from tunejury_jax.score_files import AudioFile, find_audio, score_files
@@ -61,6 +62,7 @@ class Stack:
         return {"toy": np.full(8, len(audio.stem), np.float32), "words": np.full(4, len(prompt), np.float32)}
 
 
+BROKEN = AudioFile("broken", Path("broken.wav"))
 FAILURES = {"broken": ValueError("broken.wav: truncated"), "big": RuntimeError("out of memory")}
 
 
@@ -90,6 +92,18 @@ def test_a_row_as_json():
     (row,) = score_files(scorer, [AudioFile("a", Path("broken.wav"))], "")
     assert list(row.to_json()) == ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error"]
     assert (row.to_json()["path"], row.to_json()["error"]) == ("broken.wav", "broken.wav: truncated")
+
+
+def test_a_row_of_an_ensemble_tells_how_far_its_members_disagree():
+    scorer = Scorer(random_ensemble(3), Stack(), conservative=0.5)
+    good, bad = (row.to_json() for row in score_files(scorer, [AudioFile("a", Path("a")), BROKEN], "calm"))
+    for row in (good, bad):
+        columns = ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error", "std", "conservative"]
+        assert list(row) == columns
+        assert row["conservative"] == 0.5
+    predicted = scorer.predict(Path("a"), prompt="calm")
+    assert (good["reward"], good["std"]) == (predicted.reward, predicted.std)
+    assert (bad["reward"], bad["std"], bad["error"]) == (None, None, "broken.wav: truncated")
 
 
 def test_nothing_to_score_gives_no_row():

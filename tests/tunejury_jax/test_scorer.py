@@ -5,17 +5,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
 import reference
 import soundfile
 from closeness import assert_close
+from random_ensembles import random_ensemble, random_members
 from random_heads import random_checkpoint, random_state
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from tunejury_jax import scorer as module
+from tunejury_jax.ensemble import ensemble
+from tunejury_jax.head import evaluate_head
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.scorer import Scorer, accepted_audio
 
@@ -94,10 +99,93 @@ def test_a_row_scores_alike_alone_and_among_others(scorer):
     np.testing.assert_array_equal(scorer.score_features(x), together)
 
 
-def test_any_number_of_rows_is_one_compilation(scorer):
+@pytest.mark.parametrize("members", [1, 3])
+def test_any_number_of_rows_is_one_compilation_of_all_members(members, monkeypatch):
+    traced = []
+
+    def counted(*arguments):
+        traced.append(arguments)
+        return evaluate_head(*arguments)
+
+    for place in ("prediction", "checkpoint"):
+        monkeypatch.setattr(f"tunejury_jax.{place}.evaluate_head", counted)
+    scorer = Scorer(random_ensemble(members, widths=(6, 3)))  # widths of no other test: nothing is compiled yet
     for rows in (1, 3, 256, 700):
         scorer.score_features(features(rows))
-    assert scorer._score._cache_size() == 1
+    assert len(traced) == 1
+
+
+def of_each(heads, x):
+    return np.stack([Scorer(head).score_features(x) for head in heads]).astype(np.float64)
+
+
+@pytest.mark.parametrize("rows", [1, 257])
+def test_mean_and_deviation_are_those_of_the_members_own_scorers(rows):
+    combined, x = random_ensemble(4), features(rows)
+    found = Scorer(combined).predict_features(x)
+    expected = of_each([combined.member(number) for number in range(4)], x)
+    assert {values.dtype for values in found} == {np.dtype(np.float32)}
+    assert_close(found.mean, expected.mean(axis=0))
+    assert_close(found.std, np.sqrt(np.square(expected - expected.mean(axis=0)).mean(axis=0)))
+
+
+def test_a_single_head_scores_bit_by_bit_as_its_checkpoint_and_deviates_by_nothing(scorer):
+    x = features(256)
+    mean, std = scorer.predict_features(x)
+    np.testing.assert_array_equal(mean, jax.jit(random_checkpoint().score)(jnp.asarray(x)))
+    np.testing.assert_array_equal(std, np.zeros(256, np.float32))
+    np.testing.assert_array_equal(scorer.score_features(x), mean)
+
+
+def test_an_ensemble_of_one_scores_bit_by_bit_as_the_head():
+    heads, x = random_members(1), features(300)
+    for found, expected in zip(*(Scorer(c).predict_features(x) for c in (ensemble(heads), heads[0])), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_the_order_of_members_does_not_matter():
+    heads, x = random_members(4), features(50)
+    shuffled = ensemble([heads[number] for number in (2, 0, 3, 1)])
+    for found, expected in zip(*(Scorer(c).predict_features(x) for c in (shuffled, ensemble(heads))), strict=True):
+        assert_close(found, expected, 2e-6)
+
+
+def test_an_ensemble_of_no_rows_has_no_scores():
+    mean, std = Scorer(random_ensemble(2)).predict_features(np.zeros((0, 12), np.float32))
+    assert (mean.shape, std.shape) == ((0,), (0,))
+
+
+@pytest.mark.parametrize("conservative", [0.0, 0.5, 2.0])
+def test_the_reward_is_the_mean_less_so_many_deviations(conservative):
+    combined, x = random_ensemble(3), features(20)
+    scorer = Scorer(combined, conservative=conservative)
+    expected = of_each([combined.member(number) for number in range(3)], x)
+    assert_close(scorer.score_features(x), expected.mean(axis=0) - conservative * expected.std(axis=0))
+    np.testing.assert_array_equal(scorer.predict_features(x).mean, Scorer(combined).score_features(x))
+
+
+@pytest.mark.parametrize("conservative", [-0.5, float("nan"), float("inf")])
+def test_a_number_of_deviations_that_is_none_is_refused(conservative):
+    with pytest.raises(ValueError, match=f"conservative: got {conservative}, accepted are finite numbers from 0"):
+        Scorer(random_ensemble(2), conservative=conservative)
+
+
+def test_a_single_head_has_no_deviation_to_take_off(tmp_path):
+    message = "conservative: got 0.5, but the checkpoint has one member and so no standard deviation; accepted is 0"
+    random_checkpoint().save(tmp_path / "head")
+    with pytest.raises(ValueError, match=message):
+        Scorer.from_checkpoint(tmp_path / "head", conservative=0.5)
+
+
+def test_a_clip_is_predicted_and_scored_as_its_features(tmp_path):
+    random_ensemble(3).save(tmp_path / "ensemble")
+    scorer = Scorer.from_checkpoint(tmp_path / "ensemble", FakeStack(), conservative=1.5)
+    x = np.concatenate([np.arange(8) / 8, np.full(4, 4.0)])[None].astype(np.float32)
+    mean, std = scorer.predict_features(x)
+    found = scorer.predict("song.wav", prompt="calm")
+    assert found == (scorer.score_features(x)[0], mean[0], std[0])
+    assert {type(value) for value in found} == {float}
+    assert scorer.score("song.wav", prompt="calm") == found.reward < found.mean
 
 
 @pytest.mark.parametrize("shape", [(12,), (3, 11), (3, 13), (2, 3, 12)])
