@@ -51,7 +51,7 @@ class KeptHeads:
             checkpoint.save(self._folder.heads / str(number))
         self._drop_worst()
 
-    def _best_on_disk(self) -> tuple[float, float]:
+    def _best_on_disk(self) -> tuple[float, float | int]:
         """Loss and number of the head in `best/`, whose number is that of the head of its loss."""
         if not self._folder.best.exists():
             return math.inf, math.inf

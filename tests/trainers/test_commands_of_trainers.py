@@ -1,9 +1,12 @@
 """`trainers.train`, `evaluate` and `export` as commands, and what they refuse."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -58,8 +61,8 @@ def test_training_again_gives_the_same_head(store: Path, run: Path) -> None:
 def test_a_run_that_was_cut_off_starts_again_and_comes_to_the_same_head(
     store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stop(folder: RunFolder, trial: int, row: EpochRow) -> None:
-        log_epoch(folder, trial, row)
+    def stop(folder: RunFolder, row: EpochRow) -> None:
+        log_epoch(folder, row)
         if row.epoch == 2:
             raise KeyboardInterrupt
 
@@ -71,6 +74,32 @@ def test_a_run_that_was_cut_off_starts_again_and_comes_to_the_same_head(
     train.main(RunConfig(str(store), str(tmp_path / "run"), RECIPE))
     assert (tmp_path / "run" / "epochs.jsonl").read_bytes() == (run / "epochs.jsonl").read_bytes()
     assert Checkpoint.load(tmp_path / "run" / "best").sha256 == Checkpoint.load(run / "best").sha256
+
+
+@pytest.mark.slow(reason="starts a training as a process several times")
+def test_kill_9_of_a_training_changes_no_bit_of_its_head(store: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, max_epochs=60, patience=60)
+    train.main(RunConfig(str(store), str(tmp_path / "undisturbed"), recipe))
+    out = tmp_path / "killed"
+    options = ["--train.max-epochs=60", "--train.patience=60", "--train.learning-rate=1e-2", "--train.widths", "6"]
+    command = [sys.executable, "-m", "trainers.train", "--store", str(store), "--out", str(out), *options]
+    environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as the other was compiled, to compare bits
+    for epochs in (5, 25):
+        child = subprocess.Popen([*command, "--save-every-s=0"], stderr=subprocess.DEVNULL, env=environment)
+        while child.poll() is None and _lines(out / "epochs.jsonl") < epochs:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        assert list((out / "state").glob("[0-9]*"))
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    assert (out / "epochs.jsonl").read_bytes() == (tmp_path / "undisturbed" / "epochs.jsonl").read_bytes()
+    heads = [Checkpoint.load(folder / "best").sha256 for folder in (out, tmp_path / "undisturbed")]
+    assert heads[0] == heads[1]
+    assert not list((out / "state").glob("[0-9]*"))
+
+
+def _lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
 def test_a_head_that_explodes_is_recorded_and_refused(store: Path, tmp_path: Path) -> None:
@@ -92,7 +121,7 @@ def test_the_checkpoint_records_how_it_came_to_be(store: Path, run: Path) -> Non
     checkpoint = Checkpoint.load(run / "best")
     assert checkpoint.training["config"] == json.loads(json.dumps(asdict(RECIPE)))
     assert checkpoint.training["store"]["sha256"] == FeatureStore.open_sealed(str(store)).sha256
-    assert checkpoint.training["pairs"].keys() == {"train", "valid", "test", "none"}
+    assert checkpoint.training["pairs"].keys() == {"train", "valid"}
     assert checkpoint.encoders == {"toy": TOY.provenance, "words": WORDS.provenance}
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sealed_store import EXTRA, FACTS, TOY, WORDS, seal, toy_values
 
-from trainers.data import gather, load_dataset
+from trainers.data import load_dataset
 from trainers.recipe import DataConfig
+from trainers.view import View, gather
 from tunejury_jax.blocks import Layout
 from tunejury_jax.pairs import SPLITS, Pair
 
@@ -64,8 +65,12 @@ def expected_rows(pair, blocks=("extra", "toy", "words"), zeroed=()):
 
 
 def gathered(dataset, rows, keep=None):
-    columns = jnp.ones(dataset.layout.dim, bool) if keep is None else jnp.asarray(dataset.layout.mask(keep))
-    return np.asarray(jax.jit(gather)(dataset.arrays, jnp.asarray(rows), columns))
+    """Features of both sides as one matrix, the blocks in the order of the layout."""
+    names, nothing = dataset.layout.names, jnp.zeros(0, bool)
+    blocks = jnp.array([keep is None or name in keep for name in names])
+    view = View(blocks, jnp.ones(len(dataset.ids), bool), nothing, nothing)
+    groups = jax.jit(gather)(dataset.arrays, jnp.asarray(rows), view)
+    return np.concatenate([np.broadcast_to(group, (2, *group.shape[-2:])) for group in groups], axis=-1)
 
 
 @pytest.mark.parametrize("blocks", [(), ("toy",), ("words",), ("words", "extra"), ("extra", "toy", "words")])
@@ -79,11 +84,32 @@ def test_gathered_features_are_those_of_each_record(store, blocks, zeroed):
         np.testing.assert_array_equal(found[:, number], expected_rows(pair, names, zeroed))
 
 
-def test_tables_have_a_row_each_and_a_row_of_no_prompt(store):
+def test_every_block_has_a_matrix_with_a_row_each_and_prompts_a_row_of_none(store):
     clip, prompt, index, _ = load_dataset(store, DataConfig(zero_prompt_sources=("Beta",))).arrays
-    assert (clip.shape, prompt.shape) == ((5, 11), (3, 4))
-    assert not prompt[2].any()
+    assert [block.shape for block in clip] == [(5, 3), (5, 8)]
+    assert [block.shape for block in prompt] == [(3, 4)]
+    assert not prompt[0][2].any()
     assert np.asarray(index[:, 2]).tolist() == [0, 1, 2, 2, 2, 2, 0, 0, 2, 1, 2]
+
+
+def test_ids_are_those_of_the_records(store):
+    assert load_dataset(store, DataConfig(blocks=("toy",))).ids == tuple(pair.id for pair in PAIRS)
+
+
+@pytest.mark.parametrize("blocks", [("toy",), ("words",), ("extra", "words"), ("extra", "toy", "words")])
+def test_what_a_layout_sees_of_a_data_set_is_a_data_set_of_its_blocks(store, blocks):
+    whole, own = load_dataset(store, DataConfig()), load_dataset(store, DataConfig(blocks=blocks))
+    seen = whole.seen_by(own.layout)
+    assert (seen.layout, list(seen.encoders.items())) == (own.layout, list(own.encoders.items()))
+    assert [block.shape for block in seen.arrays.clip] == [block.shape for block in own.arrays.clip]
+    assert (seen.ids, seen.skipped) == (whole.ids, whole.skipped)
+    rows = np.arange(len(PAIRS))
+    np.testing.assert_array_equal(gathered(seen, rows), gathered(own, rows))
+
+
+def test_a_layout_of_a_block_that_is_not_there_is_refused(store):
+    with pytest.raises(ValueError, match="blocks: got 'words', accepted are 'extra', 'toy'"):
+        load_dataset(store, DataConfig(blocks=("toy", "extra"))).seen_by(Layout.of([WORDS.block]))
 
 
 def test_columns_of_blocks_that_a_head_does_not_see_are_zero(store):
@@ -144,7 +170,7 @@ def test_pairs_of_a_failed_clip_are_dropped_and_counted(damaged):
     dataset = load_dataset(damaged, DataConfig())
     assert dataset.pairs("train").tolist() == [0, 3]
     assert dataset.skipped == {"both clips found bad": 3, "audio could not be encoded": 4, "in no split": 1}
-    assert np.isfinite(dataset.arrays.clip).all()
+    assert all(np.isfinite(block).all() for block in dataset.arrays.clip)
     found = gathered(dataset, dataset.pairs("train"))
     np.testing.assert_array_equal(found[:, 0], expected_rows(PAIRS[0]))
 

@@ -14,7 +14,7 @@ from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_valu
 from trainers.data import Dataset, load_dataset
 from trainers.evaluation import evaluate
 from trainers.fit import fit
-from trainers.recipe import DataConfig, TrainConfig
+from trainers.recipe import DataConfig, Recipe, TrainConfig
 from trainers.results import release
 from tunejury_jax.blocks import FACTS as FACT_NAMES
 from tunejury_jax.checkpoint import Checkpoint
@@ -35,14 +35,15 @@ def dataset(store: FeatureStore) -> Dataset:
 
 @pytest.fixture(scope="module")
 def checkpoint(store: FeatureStore, dataset: Dataset) -> Checkpoint:
-    (fitted,) = fit([RECIPE], dataset)
-    return release(fitted, dataset, store, DataConfig())
+    ((_, fitted),) = fit({0: Recipe(RECIPE)}, dataset)
+    return release(fitted, dataset, store)
 
 
 def scores_by_hand(checkpoint: Checkpoint, dataset: Dataset, rows: np.ndarray, side: int) -> np.ndarray:
     arrays = dataset.arrays
     index = np.asarray(arrays.index)[rows]
-    x = np.concatenate([np.asarray(arrays.clip)[index[:, side]], np.asarray(arrays.prompt)[index[:, 2]]], axis=1)
+    sides = [np.asarray(block)[index[:, side]] for block in arrays.clip]
+    x = np.concatenate([*sides, *(np.asarray(block)[index[:, 2]] for block in arrays.prompt)], axis=1)
     return np.asarray(checkpoint.score(jnp.asarray(x)), np.float64)
 
 
@@ -72,8 +73,8 @@ def test_a_rule_is_given_the_direction_that_suits_the_training_pairs(tmp_path: P
     values["signal"][:, FACT_NAMES.index("rms_dbfs")] = -values["toy"][:, 0]
     store = seal(tmp_path / "store", toy_pairs(values["toy"], 240), (TOY, WORDS, FACTS), values)
     dataset = load_dataset(store, DataConfig())
-    (fitted,) = fit([RECIPE], dataset)
-    baselines = evaluate(release(fitted, dataset, store, DataConfig()), dataset, store, "test").metrics["baselines"]
+    ((_, fitted),) = fit({0: Recipe(RECIPE)}, dataset)
+    baselines = evaluate(release(fitted, dataset, store), dataset, store, "test").metrics["baselines"]
     assert baselines["quieter clip wins"]["value"] == 1.0
 
 
@@ -152,8 +153,8 @@ def test_a_source_of_ties_alone_has_no_accuracy(checkpoint: Checkpoint, tmp_path
 def test_a_store_without_file_facts_has_no_rules(tmp_path: Path) -> None:
     store = toy_store(tmp_path / "store", specs=(TOY, WORDS))
     dataset = load_dataset(store, DataConfig())
-    (fitted,) = fit([RECIPE], dataset)
-    assert evaluate(release(fitted, dataset, store, DataConfig()), dataset, store, "test").metrics["baselines"] == {}
+    ((_, fitted),) = fit({0: Recipe(RECIPE)}, dataset)
+    assert evaluate(release(fitted, dataset, store), dataset, store, "test").metrics["baselines"] == {}
 
 
 def test_features_of_another_encoder_are_refused(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore) -> None:

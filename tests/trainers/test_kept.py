@@ -1,5 +1,6 @@
 """Which heads a run keeps, whatever the order they end in and wherever it is killed."""
 
+import contextlib
 import itertools
 import os
 import random
@@ -123,10 +124,8 @@ def test_a_kill_at_any_move_or_removal_changes_nothing_once_the_head_is_trained_
 
     with monkeypatch.context() as patch:
         patch.setattr(module, tool, or_die)
-        try:
+        with contextlib.suppress(Killed):
             KeptHeads(folder, 2).add(1, head(1))
-        except Killed:
-            pass
     folder.claim({"asked": {}, "store": {}})  # as every run begins; it recovers `best/`
     KeptHeads(folder, 2).add(1, head(1))
     assert KeptHeads(folder, 2).numbers == [1, 0]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from run_factory import HOSTILE, TAGS, curve, failed, fill, report, trial, trials_of, write_lines
 
@@ -84,7 +85,11 @@ def test_lines_of_a_category_lie_side_by_side_best_first():
 
 def test_a_loss_beyond_the_range_is_drawn_at_the_end_and_counted():
     figure = parallel_coordinates(trials_of("rate", [1, 2, 3, 4, 5, 6], [0.5, 0.51, 0.52, 0.53, 0.54, 1e6]))
-    assert figure.axes[-1].get_xlim()[1] < 1
+    loss = figure.axes[-1]
+    assert loss.get_xlim()[1] < 1
+    (others,) = figure.findobj(LineCollection)
+    (end,) = (line[-1] for line in others.get_segments())
+    assert figure.transSubfigure.transform(end) == pytest.approx(loss.transData.transform((loss.get_xlim()[1], 0)))
     assert figure.axes[-1].get_xlabel() == "nats per pair; 1 of 6 trials lie beyond the end"
 
 
@@ -222,8 +227,8 @@ def test_a_run_without_a_preset_has_no_section_for_one(tmp_path):
 
 
 def test_the_last_line_about_a_seed_counts(tmp_path):
-    page = report(preset(tmp_path, [head_line(0, "a", 1, 5), head_line(0, "a", 1, 8)]))
-    assert [row for row in page.rows if row[:4] == ["a", "all", "1", "40.0%"]]
+    page = report(preset(tmp_path, [head_line(0, "a", 1, 5), head_line(0, "a", 1, 8), head_line(0, "a", 2, 10)]))
+    assert [row for row in page.rows if row[:4] == ["a", "all", "2", "45.0%"]]
 
 
 def test_every_seed_has_a_dot_and_every_head_its_mean():

@@ -32,8 +32,13 @@ def test_the_same_question_continues_a_run(tmp_path: Path) -> None:
     RunFolder(tmp_path).claim({**CONFIG, "environment": {"jax": "2"}})
 
 
-@pytest.mark.parametrize("change", [{"trials": 9}, {"store": "elsewhere"}])
-def test_a_run_may_grow_and_its_store_may_move(tmp_path: Path, change: dict[str, Any]) -> None:
+FREE = [{"trials": 9}, {"store": "elsewhere"}, {"keep": 2}, {"save_every_s": 0.0}, {"trackers": ["wandb"]}]
+
+
+@pytest.mark.parametrize("change", FREE)
+def test_a_run_may_grow_its_store_may_move_and_what_is_kept_of_it_may_change(
+    tmp_path: Path, change: dict[str, Any]
+) -> None:
     RunFolder(tmp_path).claim(CONFIG)
     RunFolder(tmp_path).claim({**CONFIG, "asked": {**CONFIG["asked"], **change}})
 
@@ -69,7 +74,7 @@ def test_the_last_question_is_on_record(tmp_path: Path) -> None:
 def test_epochs_of_unfinished_trials_and_half_lines_are_forgotten(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     for number, epoch in ((0, 1), (1, 1), (0, 2), (2, 1)):
-        folder.log_epoch(number, EpochRow(0, epoch, 0.5, 0.25, 0.75))
+        folder.log_epoch(EpochRow(number, epoch, 0.5, 0.25, 0.75))
     with folder.epochs.open("a") as file:
         file.write('{"trial": 0, "epo')
     folder.forget_epochs({0, 2})
@@ -81,6 +86,31 @@ def test_epochs_of_unfinished_trials_and_half_lines_are_forgotten(tmp_path: Path
 def test_a_run_without_epochs_has_nothing_to_forget(tmp_path: Path) -> None:
     RunFolder(tmp_path).forget_epochs(())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_keeps_its_name_and_no_two_have_the_same(tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    names = [RunFolder(folder).worker for folder in folders]
+    assert [RunFolder(folder).worker for folder in folders] == names
+    assert names[0] != names[1]
+    assert all(name == name.strip() != "" for name in names)
+
+
+def test_a_best_head_that_a_killed_save_moved_away_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".best.old").mkdir()
+    RunFolder(tmp_path).claim(CONFIG)
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == ["best"]
+
+
+def test_measured_heads_are_lines_and_tables_a_list(tmp_path: Path) -> None:
+    heads, tables = [{"head": "full", "seed": 0}, {"head": "A1", "seed": 0}], [{"title": "t", "rows": [["a ± b"]]}]
+    folder = RunFolder(tmp_path)
+    folder.write_measured(heads[:1], [])
+    folder.write_measured(heads, tables)
+    assert [json.loads(line) for line in folder.measured.read_text().splitlines()] == heads
+    assert json.loads(folder.tables.read_text()) == tables
 
 
 def test_ranks_are_by_loss_then_by_number_and_leave_out_failures() -> None:

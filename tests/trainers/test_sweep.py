@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 from sealed_store import toy_store
 
-from trainers import sweeping
+from trainers import results, sweeping
 from trainers.config import SweepConfig
+from trainers.evaluation import evaluate
+from trainers.kept import KeptHeads
 from trainers.run_folder import RunFolder
+from trainers.saves import Saves
 from trainers.search import Search
 from trainers.space import SearchSpace
 from trainers.sweep import main
@@ -27,6 +30,7 @@ from trainers.sweeping import sweep
 from tunejury_jax.checkpoint import Checkpoint
 
 SPACE = SearchSpace(widths=("6-4", "5"))
+KEPT = 2
 FILES = ("config.json", "study.journal", "epochs.jsonl", "trials.jsonl", "leaderboard.csv", "report.html")
 
 
@@ -38,8 +42,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def asked(store: Path, out: Path, **options: int) -> SweepConfig:
-    settings = {"trials": 4, "population": 2, "max_epochs": 3, "patience": 2, **options}
-    return SweepConfig(store=str(store), out=str(out), space=SPACE, **settings)
+    settings = {"trials": 4, "population": 2, "max_epochs": 3, "patience": 2, "keep": KEPT, **options}
+    return SweepConfig(store=str(store), out=str(out), space=SPACE, save_every_s=0.0, **settings)
 
 
 def lines(path: Path) -> list[dict]:
@@ -58,6 +62,12 @@ def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("run") / "sweep"
     main(asked(store, out))
     return out
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saves after every epoch, however long a save takes."""
+    monkeypatch.setattr("trainers.saves.DUTY", 0)
 
 
 @pytest.fixture
@@ -122,7 +132,7 @@ def test_another_question_to_the_same_folder_is_refused(store: Path, run: Path) 
 
 
 def test_a_sweep_whose_heads_all_fail_says_so(store: Path, tmp_path: Path) -> None:
-    wild = replace(SPACE, learning_rate=(1e35, 1e36))
+    wild = replace(SPACE, learning_rate=("log", "1e35", "1e36"))
     with pytest.raises(ValueError, match="all 2 heads failed"):
         sweep(replace(asked(store, tmp_path / "wild", trials=2), space=wild), str(store))
     assert all("loss is not finite" in row["error"] for row in lines(tmp_path / "wild" / "trials.jsonl"))
@@ -141,11 +151,11 @@ def die_at_call(number: int, work: Callable[..., Any], *, done: bool) -> Callabl
     """`work` that is killed in its call of this number, before or after it did what it does."""
     calls = itertools.count(1)
 
-    def work_or_die(*arguments: Any) -> Any:
+    def work_or_die(*arguments: Any, **options: Any) -> Any:
         last = next(calls) == number
         if last and not done:
             raise Killed
-        result = work(*arguments)
+        result = work(*arguments, **options)
         if last:
             raise Killed
         return result
@@ -153,11 +163,12 @@ def die_at_call(number: int, work: Callable[..., Any], *, done: bool) -> Callabl
     return work_or_die
 
 
-STEPS = {"epoch": (RunFolder, "log_epoch"), "best": (sweeping, "keep_best"), "tell": (Search, "tell")}
-STEPS |= {"list": (RunFolder, "write_trials"), "move": (os, "replace")}
-MOMENTS = [("epoch", 1), ("epoch", 5), ("epoch", 12), ("best", 1), ("best", 2), ("tell", 1), ("tell", 4), ("list", 3)]
+STEPS = {"epoch": (RunFolder, "log_epoch"), "keep": (KeptHeads, "add"), "tell": (Search, "tell")}
+STEPS |= {"list": (RunFolder, "write_trials"), "move": (os, "replace"), "save": (Saves, "save")}
+MOMENTS = [("epoch", 1), ("epoch", 5), ("keep", 1), ("keep", 3), ("save", 1), ("save", 3), ("tell", 2), ("tell", 4)]
 KILLS = [(step, number, done) for step, number in MOMENTS for done in (False, True)]
-KILLS += [("move", number, False) for number in range(1, 11)]  # every rename of a sweep
+KILLS += [("list", 3, True)]
+KILLS += [("move", number, False) for number in range(1, 22, 2)]  # renames of files and of checkpoints
 
 
 @pytest.mark.parametrize(("step", "number", "done"), KILLS)
@@ -184,8 +195,9 @@ def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
 def test_a_sweep_killed_while_it_releases_its_best_head_still_has_it(
     store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    dying = die_at_call(2, os.replace, done=False)  # of the checkpoint: moved away, and not yet replaced
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", die_at_call(12, os.replace, done=False))
+        patch.setattr(results, "evaluate", lambda *measured: patch.setattr(os, "replace", dying) or evaluate(*measured))
         with pytest.raises(Killed):
             sweep(asked(store, tmp_path / "run"), str(store))
     assert not (tmp_path / "run" / "best").exists()
@@ -199,6 +211,7 @@ def assert_same_run(found: Path, expected: Path) -> None:
     assert epochs_of(found) == epochs_of(expected)
     weights = [(folder / "best" / "model.safetensors").read_bytes() for folder in (found, expected)]
     assert weights[0] == weights[1]
+    assert len(list((found / "heads").glob("[0-9]*"))) == KEPT
 
 
 def epochs_of(run: Path) -> list[tuple]:
@@ -209,7 +222,7 @@ def epochs_of(run: Path) -> list[tuple]:
 @pytest.mark.slow(reason="starts a sweep as a process several times")
 def test_kill_9_changes_nothing_of_what_comes_out(store: Path, run: Path, tmp_path: Path) -> None:
     out, kills = tmp_path / "killed", random.Random(0)
-    counts = {"trials": 4, "population": 2, "max-epochs": 3, "patience": 2}
+    counts = {"trials": 4, "population": 2, "max-epochs": 3, "patience": 2, "keep": KEPT, "save-every-s": 0}
     options = [f"--{name}={value}" for name, value in counts.items()] + ["--space.widths", "6-4", "5"]
     command = [sys.executable, "-m", "trainers.sweep", "--store", str(store), "--out", str(out), *options]
     environment = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as `run` was compiled, to compare bits
