@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from benchmarks.planted import Sizes, planted_store
-from benchmarks.recording import Recording
+from benchmarks.recording import Recording, by_size
 from trainers.data import Dataset, load_dataset
 from trainers.executors import Stacked
 from trainers.fit import fit
@@ -29,8 +29,8 @@ BLOCKS = (Block("audio", 32, "clip"), Block("text", 8, "prompt"))
 CLIPS, PROMPTS = 1000, 50
 WIDTHS = "64-32"
 
-Ladder = Callable[[int], int]
-"""Number of members -> number of lanes."""
+Ladder = Callable[[int, int], int]
+"""Members that the population began with, members that are left -> lanes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Compaction:
 
     heads: int = 32
     """Heads of each of the two populations."""
-    pairs: int = 2000
+    pairs: int = 800
     """Pairs to train on; a quarter as many are validated on."""
     batch_size: int = 16
     """Pairs a step."""
@@ -78,7 +78,7 @@ def cost(stops: Sequence[int], ladder: Ladder) -> Cost:
         stops: Epochs that each member ran.
         ladder: Sizes of the population.
     """
-    sizes = [ladder(sum(stop > epoch for stop in stops)) for epoch in range(max(stops))]
+    sizes = [ladder(len(stops), sum(stop > epoch for stop in stops)) for epoch in range(max(stops))]
     return Cost(sum(sizes) / sum(stops), len({*sizes}))
 
 
@@ -86,24 +86,29 @@ def _power(members: int) -> int:
     return 1 << (members - 1).bit_length()
 
 
-def _multiple(of: int, members: int) -> int:
-    """The next multiple, and up to that number the next power of two."""
-    return _power(members) if members <= of else -(-members // of) * of
+def _between(steps: int, members: int) -> int:
+    """Powers of two, and so many steps from one to the next."""
+    return _multiple(max(1, _power(members) // 2 // steps), members)
 
 
-def _share_of_power(parts: int, members: int) -> int:
-    """The next of the sizes that part each power of two from the one before it in so many equal steps."""
-    step = max(1, _power(members) // 2 // parts)
+def _parts(parts: int, population: int, members: int) -> int:
+    """Equal parts of the population; in the last of them powers of two."""
+    part = -(-population // parts)
+    return min(_power(members), part) if members <= part else _multiple(part, members)
+
+
+def _multiple(step: int, members: int) -> int:
     return -(-members // step) * step
 
 
 LADDERS: dict[str, Ladder] = {
-    "powers of two": _power,
-    "powers of two and halfway between": partial(_share_of_power, 2),
-    "powers of two and quarters between": partial(_share_of_power, 4),
-    "multiples of 8 above 8": partial(_multiple, 8),
-    "multiples of 4 above 4": partial(_multiple, 4),
-    "every size": lambda members: members,
+    "never cut down": lambda population, members: population,
+    "powers of two": lambda population, members: _power(members),
+    "powers of two and halfway between": lambda population, members: _between(2, members),
+    "powers of two and quarters between": lambda population, members: _between(4, members),
+    "quarters of the population": partial(_parts, 4),
+    "eighths of the population": partial(_parts, 8),
+    "every size": lambda population, members: members,
 }
 
 
@@ -129,12 +134,12 @@ def _population(recipes: Sequence[Recipe], dataset: Dataset) -> dict[str, Any]:
     fits = [fitted for _, fitted in fit(dict(enumerate(recipes)), dataset, executor=recording)]
     stops = [fitted.epochs for fitted in fits]
     (epochs,) = recording.populations
-    full = epochs[0].lanes
     return {
         "waste": sum(epoch.lanes for epoch in epochs) / sum(stops),
-        "waste_without_compaction": full * len(epochs) / sum(stops),
+        "waste_without_compaction": epochs[0].lanes * len(epochs) / sum(stops),
         "stopped_after": sorted(stops),
         "stopped_at_the_cap": sum(fitted.epochs == fitted.recipe.train.max_epochs for fitted in fits),
         "seconds": sum(epoch.seconds for epoch in epochs),
+        "sizes": {lanes: size._asdict() for lanes, size in by_size(epochs).items()},
         "ladders": {name: cost(stops, ladder)._asdict() for name, ladder in LADDERS.items()},
     }

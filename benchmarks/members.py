@@ -29,8 +29,9 @@ CPU_PAIRS = 320
 MANY = 32
 """Members whose throughput is compared with that of one."""
 NOTE = (
-    "seconds of an epoch of all members, divided by their number; compilation left out. On a CPU members run one after "
-    "another by default (sequential); on an accelerator the default is stacked"
+    "seconds of an epoch of all members, divided by their number; compilation left out. The executors take turns where "
+    "there is room for two populations. On a CPU members run one after another by default (sequential); on an "
+    "accelerator the default is stacked"
 )
 
 
@@ -118,7 +119,7 @@ def _epoch(executor: Executor) -> None:
 
 
 def _peak_bytes(program: Program, count: int) -> int | None:
-    """Of stacked members, which take the most; a peak is never forgotten, so populations must rise in size."""
+    """Of stacked members, on the first device; a peak is never forgotten, so populations must rise in size."""
     stats = jax.local_devices()[0].memory_stats()
     if not stats or "peak_bytes_in_use" not in stats:
         return None

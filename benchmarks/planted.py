@@ -77,11 +77,11 @@ def _pairs(sizes: Sizes, keys: Sequence[str], score: np.ndarray, rng: np.random.
         rows = np.flatnonzero([key.startswith(f"{source}/") for key in keys])
         for split, count in splits.items():
             for number in range(count):
-                a, b = rng.choice(len(rows), 2, replace=False)
-                label = _label(score[rows[a]] - score[rows[b]], rng)
-                files = (keys[rows[side]].removeprefix(f"{source}/") for side in (a, b))
+                a, b = (int(row) for row in rng.choice(rows, 2, replace=False))
+                label = _label(float(score[a] - score[b]), rng)
+                file_a, file_b = (keys[row].removeprefix(f"{source}/") for row in (a, b))
                 prompt = "" if rng.random() < NO_PROMPT else f"prompt {rng.integers(sizes.prompts)}"
-                yield Pair(f"{source}-{split}-{number}", source, *files, label, prompt=prompt, split=split)
+                yield Pair(f"{source}-{split}-{number}", source, file_a, file_b, label, prompt=prompt, split=split)
 
 
 def _label(logit: float, rng: np.random.Generator) -> Label:

@@ -22,14 +22,15 @@ def toy_dataset(train: int = 60, valid: int = 40, dtype: type = np.float32, seed
     target = (clip[sides[:, 0], 0] > clip[sides[:, 1], 0]).astype(dtype)
     target[generator.random(count) < 0.1] = 0.5
     index = np.column_stack([sides, generator.integers(0, 4, count)]).astype(np.int32)
-    rows, none = np.arange(count), np.arange(0)
+    rows = np.arange(count)
     return Dataset(
         arrays=jax.device_put(Arrays((clip.astype(dtype),), (prompt.astype(dtype),), index, target)),
         layout=Layout.of([TOY.block, WORDS.block]),
         encoders={"toy": TOY, "words": WORDS},
         ids=tuple(f"p{row}" for row in rows),
-        splits={"train": rows[:train], "valid": rows[train:], "test": none, "none": none},
         source=((rows >= train - tail) & (rows < train)).astype(np.int64),
         sources=("Toy", "Tail"),
-        skipped={},
+        split=(rows >= train).astype(np.int64),
+        labelled=np.ones(count, bool),
+        encoded=dict.fromkeys(("toy", "words"), np.ones(count, bool)),
     )

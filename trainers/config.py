@@ -11,6 +11,7 @@ from tunejury_jax.pairs import Split
 __all__ = [
     "EvaluateConfig",
     "ExportConfig",
+    "HostsConfig",
     "PresetName",
     "RunConfig",
     "SweepConfig",
@@ -42,6 +43,23 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         require("save_every_s", self.save_every_s, self.save_every_s >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class HostsConfig:
+    """Processes that train one sweep together, each with its own devices; all are given the same command."""
+
+    coordinator: str | None = None
+    """HOST:PORT of the first process; `auto` under SLURM, Open MPI or on a TPU pod."""
+    count: int = 1
+    """How many processes; not with auto."""
+    index: int = 0
+    """Which of them this is, from 0; not with auto."""
+
+    def __post_init__(self) -> None:
+        alone = self.coordinator in (None, "auto")
+        require("hosts.count", self.count, self.count == 1 if alone else self.count >= 1, "1, or with HOST:PORT more")
+        require("hosts.index", self.index, 0 <= self.index < self.count, f"0 to {self.count - 1}")
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,7 @@ class SweepConfig:
     """Seconds between saves of the training state, from which a killed run continues."""
     space: SearchSpace = field(default_factory=SearchSpace)
     data: DataConfig = field(default_factory=DataConfig)
+    hosts: HostsConfig = field(default_factory=HostsConfig)
 
     def __post_init__(self) -> None:
         require("trials", self.trials, self.trials >= 1, "at least 1")
@@ -93,6 +112,8 @@ class SweepConfig:
         require("save_every_s", self.save_every_s, self.save_every_s >= 0, "at least 0")
         rising = all(a < b for a, b in itertools.pairwise((0, *self.halving)))
         require("halving", self.halving, rising, "rising epochs from 1")
+        together = self.hosts.coordinator is None or self.store is not None
+        require("store", self.store, together, "a sealed store, where several hosts train together")
         TrainConfig(max_epochs=self.max_epochs, patience=self.patience, batch_size=self.batch_size, seed=self.seed)
         self._refuse_what_does_not_apply()
 

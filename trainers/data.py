@@ -7,6 +7,7 @@ sources whose raters saw none.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
 
 from trainers.recipe import DataConfig
-from tunejury_jax.blocks import SIGNAL, TABLES, Layout, Table
+from tunejury_jax.blocks import SIGNAL, TABLES, Block, Layout, Table
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import LABELS, SPLITS, TARGETS, Split
 from tunejury_jax.store import EncoderSpec, FeatureStore
@@ -47,19 +48,44 @@ class Dataset:
         layout: Blocks and order of the columns.
         encoders: What made each block.
         ids: Of every pair.
-        splits: Rows of the usable pairs of each split.
         source: Position in `sources` of every pair.
-        skipped: Why pairs of the store are not used -> how many.
+        split: Position in `SPLITS` of every pair.
+        labelled: Whether a pair has an answer that is trained on.
+        encoded: Block -> whether a pair's clips, or its prompt, could be encoded.
     """
 
     arrays: Arrays
     layout: Layout
     encoders: Mapping[str, EncoderSpec]
     ids: tuple[str, ...]
-    splits: Mapping[Split, Int[np.ndarray, " pairs"]]
-    source: Int[np.ndarray, " all_pairs"]
+    source: Int[np.ndarray, " pairs"]
     sources: tuple[str, ...]
-    skipped: Mapping[str, int]
+    split: Int[np.ndarray, " pairs"]
+    labelled: Bool[np.ndarray, " pairs"]
+    encoded: Mapping[str, Bool[np.ndarray, " pairs"]]
+
+    @cached_property
+    def splits(self) -> Mapping[Split, Int[np.ndarray, " _"]]:
+        """Rows of the usable pairs of each split: those that are answered, and encoded in all blocks."""
+        usable = self.labelled & self._encoded("clip") & self._encoded("prompt")
+        return {name: np.flatnonzero(usable & (self.split == code)) for code, name in enumerate(SPLITS)}
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """Why pairs of the store are not used -> how many; each is counted once, for the first reason that holds."""
+        audible, readable = self._encoded("clip"), self._encoded("prompt")
+        unassigned = self.split == SPLITS.index("none")
+        counts = {
+            "both clips found bad": ~self.labelled,
+            "audio could not be encoded": self.labelled & ~audible,
+            "prompt could not be encoded": self.labelled & audible & ~readable,
+            "in no split": self.labelled & audible & readable & unassigned,
+        }
+        return {reason: int(rows.sum()) for reason, rows in counts.items() if rows.any()}
+
+    def _encoded(self, table: Table) -> Bool[np.ndarray, " pairs"]:
+        blocks = [self.encoded[block.name] for block in self.layout.of_table(table)]
+        return np.logical_and.reduce([np.ones(len(self.ids), bool), *blocks])
 
     def pairs(self, split: Split) -> Int[np.ndarray, " pairs"]:
         """Rows of the pairs of a split.
@@ -105,30 +131,34 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
         ValueError: A block or source is not in the store.
     """
     layout = layout or _layout(store, config.blocks)
-    tables = {table: _load_table(store, layout, table) for table in TABLES}
     pairs = store.pair_arrays()
     index = _with_zero_prompts(store, pairs.index, pairs.source, config.zero_prompt_sources)
     target, labelled = _targets(pairs.label, config.both_bad_as_tie)
-    audible = np.asarray(tables["clip"].ok[index[:, :2]].all(axis=1))
-    readable = tables["prompt"].ok[index[:, 2]]
-    usable = labelled & audible & readable
+    blocks = {block.name: _load_block(store, block) for block in layout.blocks}
+    features = (tuple(blocks[block.name].values for block in layout.of_table(table)) for table in TABLES)
     return Dataset(
-        arrays=Arrays(
-            *(jax.device_put(part) for part in (tables["clip"].blocks, tables["prompt"].blocks, index, target))
-        ),
+        arrays=Arrays(*(jax.device_put(part) for part in (*features, index, target))),
         layout=layout,
         encoders={name: store.plan.encoders[name] for name in layout.names},
         ids=tuple(record["pair_id"] for record in store.pair_records()),
-        splits={s: np.flatnonzero(usable & (pairs.split == i)) for i, s in enumerate(SPLITS)},
         source=pairs.source.astype(np.int64),
         sources=store.plan.sources,
-        skipped=_count_skipped(labelled, audible, readable, pairs.split != SPLITS.index("none")),
+        split=pairs.split.astype(np.int64),
+        labelled=labelled,
+        encoded={
+            block.name: blocks[block.name].ok[_rows_of(index, block.table)].all(axis=1) for block in layout.blocks
+        },
     )
 
 
-class _Table(NamedTuple):
-    blocks: tuple[Float[np.ndarray, "rows _"], ...]
+class _Block(NamedTuple):
+    values: Float[np.ndarray, "rows _"]
     ok: Bool[np.ndarray, " rows"]
+
+    def of_pairs(self, index: Int32[np.ndarray, "pairs 3"], table: Table) -> Bool[np.ndarray, " pairs"]:
+        """Whether all rows that a pair reads are there."""
+        rows = index[:, :2] if table == "clip" else index[:, 2:]
+        return np.asarray(self.ok[rows].all(axis=1))
 
 
 def _layout(store: FeatureStore, names: Sequence[str]) -> Layout:
@@ -136,16 +166,11 @@ def _layout(store: FeatureStore, names: Sequence[str]) -> Layout:
     return Layout.of(blocks[one_of("blocks", name, tuple(blocks))] for name in names or blocks)
 
 
-def _load_table(store: FeatureStore, layout: Layout, table: Table) -> _Table:
-    """Reads the blocks of a table; NaN rows of what failed become zeros, no pair that is kept points there."""
-    blocks, ok = [], np.ones(store.plan.tables[table].rows, bool)
-    for block in layout.of_table(table):
-        features = store.load(block.name)
-        blocks.append(features.values.astype(np.float32))
-        ok &= features.ok
-    extra = int(table == "prompt")
-    cleared = (np.pad(np.where(ok[:, None], block, np.float32(0)), ((0, extra), (0, 0))) for block in blocks)
-    return _Table(tuple(cleared), np.append(ok, np.ones(extra, bool)))
+def _load_block(store: FeatureStore, block: Block) -> _Block:
+    """Reads a block; NaN rows of what failed become zeros, no head that sees the block is given a pair of those."""
+    features, extra = store.load(block.name), int(block.table == "prompt")
+    values = np.where(features.ok[:, None], features.values.astype(np.float32), np.float32(0))
+    return _Block(np.pad(values, ((0, extra), (0, 0))), np.append(features.ok, np.ones(extra, bool)))
 
 
 def _with_zero_prompts(
@@ -167,19 +192,3 @@ def _targets(
     both_bad = 0.5 if both_bad_as_tie else np.nan
     target = np.array([TARGETS.get(name, both_bad) for name in LABELS], np.float32)[label]
     return target, np.isfinite(target)
-
-
-def _count_skipped(
-    labelled: Bool[np.ndarray, " pairs"],
-    audible: Bool[np.ndarray, " pairs"],
-    readable: Bool[np.ndarray, " pairs"],
-    assigned: Bool[np.ndarray, " pairs"],
-) -> dict[str, int]:
-    """Each pair is counted once, for the first reason that holds."""
-    counts = {
-        "both clips found bad": ~labelled,
-        "audio could not be encoded": labelled & ~audible,
-        "prompt could not be encoded": labelled & audible & ~readable,
-        "in no split": labelled & audible & readable & ~assigned,
-    }
-    return {reason: int(rows.sum()) for reason, rows in counts.items() if rows.any()}

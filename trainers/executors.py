@@ -23,6 +23,8 @@ __all__ = ["Executor", "MakeExecutor", "Program", "Sequential", "Stacked", "for_
 Tree = TypeVar("Tree")
 LANES = PartitionSpec("trial")
 SHARED = PartitionSpec()
+STEPS = 8
+"""Sizes that a population of many lanes goes through before it is an eighth of what it was."""
 
 
 class Program(NamedTuple):
@@ -81,14 +83,16 @@ class Sequential:
 class Stacked:
     """Members as lanes of one vmapped program, sharded over all devices by the mesh axis `trial`.
 
-    As members stop, the lanes are cut down to the next power of two. A lane whose member has stopped, or that fills
-    up a power of two, runs on for nothing: its number is None.
+    As members stop, the lanes are cut down by eighths of the population, and below one eighth by powers of two:
+    between compiling anew and running lanes for nothing (docs/performance.md). A lane whose member has stopped, or
+    that fills up an eighth, runs on for nothing: its number is None.
     """
 
     def __init__(self, members: Mapping[int, Member], hypers: Mapping[int, Hyper], program: Program) -> None:
         self._mesh = jax.make_mesh((jax.device_count(),), ("trial",), axis_types=(AxisType.Auto,))
         self._arrays, self._pairs = self._place((program.arrays, program.pairs), SHARED)
         self._run = _stacked_epoch(self._mesh, program.widths, program.batch_size)
+        self._step = math.ceil(len(members) / STEPS)
         spare = self._size(len(members)) - len(members)
         self._lanes: list[int | None] = [*members, *[None] * spare]
         numbers = [*members, *[next(iter(members))] * spare]
@@ -122,9 +126,10 @@ class Stacked:
             self._lanes = [self._lanes[lane] for lane in kept]
 
     def _size(self, members: int) -> int:
-        """The next power of two that the devices share evenly."""
+        """The next size that is compiled for, which the devices share evenly."""
         power = 1 << (members - 1).bit_length()
-        return math.ceil(power / self._mesh.size) * self._mesh.size
+        lanes = min(power, self._step) if members <= self._step else math.ceil(members / self._step) * self._step
+        return math.ceil(lanes / self._mesh.size) * self._mesh.size
 
     def _place(self, tree: Tree, spec: PartitionSpec) -> Tree:
         # What lies on one process's device cannot be sharded over the devices of several; what lies on the host can.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from trainers.executors import Stacked, for_backend
+from trainers.executors import STEPS, Stacked, for_backend
 from trainers.population import SCORE_CHUNK
 from tunejury_jax.head_config import HeadConfig
 
@@ -33,11 +33,11 @@ def member_bytes(head: HeadConfig, batch_size: int) -> int:
 
 
 def available_bytes() -> int:
-    """Bytes that are free on this process's accelerators together, as far as heads can be shared out evenly; or in main
-    memory where it has none."""
+    """Bytes that are free on all accelerators together, as far as heads can be shared out evenly; or in main memory
+    where there are none. Of several processes each is taken to have what this one has."""
     stats = [device.memory_stats() for device in jax.local_devices()]
     free = [found["bytes_limit"] - found["bytes_in_use"] for found in stats if found]
-    return len(free) * min(free) if free else _free_main_memory()
+    return (len(free) * min(free) if free else _free_main_memory()) * jax.process_count()
 
 
 def capacity(head: HeadConfig, batch_size: int) -> int:
@@ -63,9 +63,8 @@ def require_memory(heads: int, head: HeadConfig, batch_size: int) -> None:
 
 def _fitting(available: int, head: HeadConfig, batch_size: int) -> int:
     fit = max(0, available) // member_bytes(head, batch_size)
-    if for_backend() is Stacked and fit:
-        return 1 << (fit.bit_length() - 1)  # lanes are filled up to a power of two
-    return fit
+    # Lanes are filled up by less than one of the steps a population is cut down by.
+    return fit * STEPS // (STEPS + 1) if for_backend() is Stacked else fit
 
 
 def _free_main_memory() -> int:

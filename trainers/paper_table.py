@@ -28,9 +28,7 @@ PUBLISHED = {
     FULL: {"MusicArena": "80.00", "MusicPrefs": "71.84", "AIME": "67.44", "SongEval": "90.76", ALL: "70.86"},
     "A1": {ALL: "70.5"},
 }
-PUBLISHED_K = dict(
-    zip(KS, ("55.6 ± 1.7", "54.8 ± 2.0", "54.1 ± 2.3", "56.1 ± 2.4", "55.6 ± 2.0", "57.0 ± 3.5"), strict=True)
-)
+PUBLISHED_K = dict(zip(KS, ("55.6 ±1.7", "54.8 ±2.0", "54.1 ±2.3", "56.1 ±2.4", "55.6 ±2.0", "57.0 ±3.5"), strict=True))
 
 MUQ_LESS = f"{MUQ_HEAD}, {without(('MusicArena',))}"
 ORDER = (FULL, *map(without, LEAVE_OUTS), UNPROMPTED, MUQ_HEAD, MUQ_LESS, *ABLATIONS)
@@ -40,11 +38,15 @@ REFERENCE = {name: FULL for name in ORDER if name not in (FULL, MUQ_HEAD)} | {MU
 """Heads to which something was not given -> the head that has it."""
 LABELS = {name: f"{name}: {' + '.join(blocks)}" for name, blocks in ABLATIONS.items()}
 
-NOTE = """Accuracy on decisive test pairs in percent; how many there are stands in brackets above. Mean ± sample \
-standard deviation over seeds, which is that of training alone: few pairs are few with any number of seeds. With one \
-seed the value and its Wilson 95 % interval. A margin of exactly 0 is undecided and counts one half. gain: what the \
-left-out source brings on its own test pairs, in points, full minus trained without it; gain': on all test pairs, \
-what the head was not given brings; both paired by seed."""
+NOTE = """Accuracy in percent on decisive test pairs, whose number is in brackets above; a margin of exactly 0 is \
+undecided and counts one half. Mean ± sample standard deviation over seeds: that of training alone, which says nothing \
+of how few pairs there are. With one seed the value and its Wilson 95 % interval."""
+GAIN_NOTE = """ gain: accuracy of full minus that of the head, in points, on the test pairs of the source that the \
+head was trained without; gain': on all test pairs; both paired by seed."""
+HEAD_NOTES = {
+    MUQ_LESS: f" {MUQ_LESS} is compared with {MUQ_HEAD}.",
+    UNPROMPTED: f" {UNPROMPTED}: measured without them, too.",
+}
 K_NOTE = """Accuracy in percent on {} later battles a seed, other ones for each seed. Mean ± population standard \
 deviation over seeds, as published; with one seed the value and its Wilson 95 % interval. Heads were chosen by \
 validation loss, the published ones by validation accuracy."""
@@ -78,17 +80,19 @@ def _place(name: str) -> int:
 def _main_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
     some = next(iter(by_head.values()))[0].accuracy  # all are measured on the same pairs
     columns = [*(name for name in some if name != ALL), ALL]
+    gains = ["gain", "gain'"] * any(name in REFERENCE for name in by_head)
     published, rows = _is_published(dataset), []
     for name, heads in by_head.items():
         cells = [_cell([head.accuracy[column] for head in heads], statistics.stdev) for column in columns]
-        rows += [[_label(name, by_head), str(len(heads)), *cells, *_gains(name, by_head)]]
+        rows += [[_label(name, by_head), str(len(heads)), *cells, *(_gains(name, by_head) if gains else [])]]
         if published and name in PUBLISHED:
             numbers = [PUBLISHED[name].get(column, "") for column in columns]
-            rows += [[f"{LABELS.get(name, name)}, published", "1", *numbers, "", ""]]
+            rows += [[f"{LABELS.get(name, name)}, published", "1", *numbers, *("" for _ in gains)]]
+    notes = [NOTE, GAIN_NOTE * bool(gains), *(note for name, note in HEAD_NOTES.items() if name in by_head)]
     return {
         "title": "Trained on (rows), tested on (columns)",
-        "note": NOTE + UNPUBLISHED * (not published),
-        "header": ["head", "seeds", *(f"{c} ({some[c].n_decisive})" for c in columns), "gain", "gain'"],
+        "note": "".join(notes) + UNPUBLISHED * (not published),
+        "header": ["head", "seeds", *(f"{c} ({some[c].n_decisive})" for c in columns), *gains],
         "rows": rows,
     }
 
@@ -131,16 +135,16 @@ def _k_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
 def _cell(found: Sequence[Accuracy], deviation: Deviation, digits: int = 2) -> str:
     if len(found) == 1:
         value, low, high = (100 * number for number in found[0][:3])
-        return f"{value:.{digits}f} ({low:.1f} to {high:.1f})"
+        return f"{value:.{digits}f} ({low:.1f}-{high:.1f})"
     percent = [100 * one.value for one in found]
-    return f"{statistics.fmean(percent):.{digits}f} ± {deviation(percent):.{digits}f}"
+    return f"{statistics.fmean(percent):.{digits}f} ±{deviation(percent):.{digits}f}"
 
 
 def _gain_cell(gains: Sequence[float]) -> str:
     points = [100 * gain for gain in gains]
     if len(points) < 2:
-        return f"{points[0]:+.2f} (one seed)" if points else ""
-    return f"{statistics.fmean(points):+.2f} ± {statistics.stdev(points):.2f}"
+        return f"{points[0]:+.2f}" if points else ""
+    return f"{statistics.fmean(points):+.2f} ±{statistics.stdev(points):.2f}"
 
 
 def _is_published(dataset: Dataset) -> bool:

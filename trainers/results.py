@@ -2,6 +2,7 @@
 
 import dataclasses
 import platform
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -68,8 +69,22 @@ def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
     )
 
 
-def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Sequence[Mapping[str, Any]]) -> None:
+def finish(
+    folder: RunFolder,
+    dataset: Dataset,
+    store: FeatureStore,
+    trials: Sequence[Mapping[str, Any]],
+    *,
+    leaderboard: bool = True,
+) -> None:
     """Measures a run's best head on the test split, writes the report and prints what came out.
+
+    Args:
+        folder: The run.
+        dataset: What its heads were trained on.
+        store: Where that is from.
+        trials: How they ended, as the lines of `trials.jsonl` have it.
+        leaderboard: Whether to print one: the heads of a preset have other validation pairs and do not compare.
 
     Raises:
         ValueError: Every trial failed.
@@ -80,15 +95,23 @@ def finish(folder: RunFolder, dataset: Dataset, store: FeatureStore, trials: Seq
     measured = _measure_held_out(folder, dataset, store) if dataset.decisive("test") else None
     report = write_report(folder.path)
     console = make_console()
-    console.print(_leaderboard(best_first))
+    if leaderboard:
+        console.print(_leaderboard(best_first))
     if measured:
         show_accuracy(console, measured)
     else:
         console.print("The store has no decisive test pair: nothing was measured on held-out pairs")
-    failed = len(trials) - len(best_first)
-    console.print(f"{failed} of {len(trials)} heads failed, see {folder.trials}" if failed else "No head failed.")
+    console.print(_ends(trials, folder), soft_wrap=True)
     console.print(f"Report: {report}", soft_wrap=True)
     console.print(f"Next:   tunejury score YOUR_FILE.wav --checkpoint {folder.best}", soft_wrap=True)
+
+
+def _ends(trials: Sequence[Mapping[str, Any]], folder: RunFolder) -> str:
+    """How the heads ended, and where to look."""
+    count = Counter(trial["state"] for trial in trials)
+    pruned = f"{count['pruned']} of {len(trials)} heads stopped at a rung. " if count["pruned"] else ""
+    failed = f"{count['failed']} of {len(trials)} heads failed, see {folder.trials}"
+    return pruned + (failed if count["failed"] else "No head failed.")
 
 
 def _measure_held_out(folder: RunFolder, dataset: Dataset, store: FeatureStore) -> Evaluation:
@@ -124,10 +147,11 @@ def show_accuracy(console: Console, measured: Evaluation) -> None:
 def show_tables(console: Console, tables: Sequence[Mapping[str, Any]]) -> None:
     """Prints the tables of a preset."""
     for found in tables:
-        table = Table(*found["header"], title=found["title"], caption=found["note"])
+        table = Table(*found["header"], title=found["title"])
         for row in found["rows"]:
             table.add_row(*row)
         console.print(table)
+        console.print(found["note"])
 
 
 def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:

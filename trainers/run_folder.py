@@ -29,9 +29,9 @@ from tunejury_jax.store import difference
 
 __all__ = ["RunFolder", "identity", "ranked"]
 
-FREE = ("trials", "store", "keep", "save_every_s", "trackers")
+FREE = ("trials", "store", "keep", "save_every_s", "trackers", "hosts")
 """What may differ when a run is continued: it may grow, its store is known by its content, not its place, and what is
-kept of it changes no head."""
+kept of it or who trains it changes no head."""
 
 
 class RunFolder:

@@ -1,20 +1,24 @@
 """A sweep from its first batch to its report."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from trainers.config import SweepConfig
 from trainers.data import Dataset, load_dataset
 from trainers.fit import EpochRow, fit
+from trainers.hosts import agree, join, leads
 from trainers.kept import KeptHeads
 from trainers.live_table import LiveTable, live_table
 from trainers.memory import capacity
 from trainers.paper_table import paper_tables
 from trainers.preset_results import measure_heads
-from trainers.presets import FULL, plan
+from trainers.presets import FULL, PresetHead, plan
 from trainers.recipe import DataConfig, Recipe
 from trainers.results import finish, release, resolved, show_tables
 from trainers.run_folder import RunFolder, identity
@@ -39,21 +43,36 @@ def sweep(config: SweepConfig, store_location: str) -> None:
     Raises:
         ValueError: The store, the run folder or the data do not fit what was asked; says how.
     """
+    join(config.hosts)
     store = FeatureStore.open_sealed(store_location)
     heads = plan(config, store) if config.preset else []
     dataset = load_dataset(store, _data(config, [head.recipe for head in heads]))
+    if leads():
+        _lead(config, heads, dataset, store)
+    else:
+        _follow(config, dataset)
+
+
+def _follow(config: SweepConfig, dataset: Dataset) -> None:
+    """Trains with the first process whatever that says, and leaves writing to it."""
+    while recipes := agree({}):
+        for _ in fit(recipes, dataset, halving=config.halving):
+            pass
+
+
+def _lead(config: SweepConfig, heads: Sequence[PresetHead], dataset: Dataset, store: FeatureStore) -> None:
     folder, asked = RunFolder(Path(config.out)), resolved(config, store)
     folder.claim(asked)
     listed = [({"head": head.name, "seed": head.recipe.train.seed}, head.recipe) for head in heads]
     batches = _searched(config, [head.recipe for head in heads], dataset)
     search = Search(batches, config.storage or folder.journal, folder.worker, _shared(asked), listed)
-    _Sweep(config, folder, search, dataset, store).run(len(heads) or config.trials)
+    _Sweep(config, heads, folder, search, dataset, store).run(len(heads) or config.trials)
     if heads:
         measured = measure_heads(folder, config, search.rows(), dataset, store)
         tables = paper_tables(measured, dataset)
         folder.write_measured([head.line() for head in measured], tables)
         show_tables(make_console(), tables)
-    finish(folder, dataset, store, search.rows())
+    finish(folder, dataset, store, search.rows(), leaderboard=not heads)
 
 
 def _data(config: SweepConfig, recipes: Sequence[Recipe]) -> DataConfig:
@@ -75,8 +94,15 @@ class _Sweep:
     """Where a sweep writes what happens while its heads train."""
 
     def __init__(
-        self, config: SweepConfig, folder: RunFolder, search: Search, dataset: Dataset, store: FeatureStore
+        self,
+        config: SweepConfig,
+        heads: Sequence[PresetHead],
+        folder: RunFolder,
+        search: Search,
+        dataset: Dataset,
+        store: FeatureStore,
     ) -> None:
+        self._full = any(head.name == FULL for head in heads)
         self._config, self._folder, self._search, self._dataset, self._store = config, folder, search, dataset, store
         self._kept = KeptHeads(folder, None if config.preset else config.keep)
         self._trackers = make_trackers(config.trackers, folder.path, dataclasses.asdict(config))
@@ -86,26 +112,35 @@ class _Sweep:
         self._folder.forget_epochs(self._search.finished)
         self._folder.write_trials(self._search.rows())  # a run that was killed may have recorded trials and no more
         done = len(self._search.rows())
-        with (
-            Saves(self._folder.state, self._config.save_every_s) as saves,
-            live_table("sweep", heads, self._config.max_epochs, done) as table,
-        ):
+        with self._saves() as saves, live_table("sweep", heads, self._config.max_epochs, done) as table:
             while batch := self._search.ask():
                 self._train(batch, saves, table)
-            saves.clear()
+            agree({})  # there is no more
+            if saves:
+                saves.clear()
         for tracker in self._trackers:
             tracker.finish(self._search.rows())
 
-    def _train(self, batch: Sequence[Proposal], saves: Saves, table: LiveTable) -> None:
+    def _saves(self) -> contextlib.AbstractContextManager[Saves | None]:
+        """None with several processes: what one of them restores, the others would have to have saved."""
+        if jax.process_count() > 1:
+            return contextlib.nullcontext()
+        return Saves(self._folder.state, self._config.save_every_s)
+
+    def _contenders(self, batch: Sequence[Proposal]) -> set[int]:
+        """Who may be the best of the run: of a preset with a full head only its seeds, others are judged otherwise."""
+        return {proposal.number for proposal in batch if not self._full or proposal.params["head"] == FULL}
+
+    def _train(self, batch: Sequence[Proposal], saves: Saves | None, table: LiveTable) -> None:
         def log(row: EpochRow) -> None:
             self._folder.log_epoch(row)
             table.epoch(row.head, row)
             for tracker in self._trackers:
                 tracker.log(row.head, row)
 
-        recipes = {proposal.number: proposal.recipe for proposal in batch}
+        recipes = agree({proposal.number: proposal.recipe for proposal in batch})
         table.start(list(recipes))
-        halving, contenders = self._config.halving, _contenders(batch)
+        halving, contenders = self._config.halving, self._contenders(batch)
         for number, fitted in fit(recipes, self._dataset, log, halving=halving, saves=saves):
             if fitted.state == "complete":
                 self._kept.add(number, release(fitted, self._dataset, self._store), contender=number in contenders)
@@ -118,9 +153,3 @@ def _shared(asked: Mapping[str, Any]) -> dict[str, Any]:
     """What workers that share a storage must agree on; each may reach it by another address."""
     found = identity(asked)
     return {**found, "asked": {name: value for name, value in found["asked"].items() if name != "storage"}}
-
-
-def _contenders(batch: Sequence[Proposal]) -> set[int]:
-    """Who may be the best of the run: of a preset with a full head only its seeds, the others are judged otherwise."""
-    full = {proposal.number for proposal in batch if proposal.params.get("head") == FULL}
-    return full or {proposal.number for proposal in batch}

@@ -14,7 +14,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from trainers.data import Arrays, Dataset
 from trainers.recipe import DataConfig
+from tunejury_jax.blocks import Layout
 from tunejury_jax.errors import one_of
+from tunejury_jax.pairs import SPLITS
 
 __all__ = ["Inputs", "Pairs", "View", "gather", "pool_sizes", "shared_data", "view_all", "view_whole"]
 
@@ -81,6 +83,9 @@ def view_all(dataset: Dataset, data: Sequence[DataConfig]) -> tuple[Pairs, list[
     Raises:
         ValueError: A block, source or pair is not in the data set, or a head has too few pairs.
     """
+    for one in data:
+        for name in one.blocks:
+            one_of("blocks", name, dataset.layout.names)
     pools = [(_train_rows(dataset, one), _valid_rows(dataset, one)) for one in data]
     train, valid = (np.unique(np.concatenate(rows)) for rows in zip(*pools, strict=True))
     views = [_view(dataset, one, (train, valid), pool) for one, pool in zip(data, pools, strict=True)]
@@ -104,8 +109,6 @@ Rows = Int[np.ndarray, " _"]
 
 
 def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: tuple[Rows, Rows]) -> View:
-    for name in data.blocks:
-        one_of("blocks", name, dataset.layout.names)
     blocks = [name in data.blocks or not data.blocks for name in dataset.layout.names]
     masks = (np.isin(rows, own) for rows, own in zip(shared, pool, strict=True))
     prompted = ~_of_sources(dataset, "zero_prompt_sources", data.zero_prompt_sources)
@@ -114,8 +117,8 @@ def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: t
 
 def _train_rows(dataset: Dataset, data: DataConfig) -> Rows:
     left_out = _of_sources(dataset, "leave_out", data.leave_out)
-    train = dataset.pairs("train")
-    rows = np.union1d(train[~left_out[train]], _added_rows(dataset, data.add))
+    train = _seen(dataset, data).pairs("train")
+    rows = np.union1d(train[~left_out[train]], _added_rows(_seen(dataset, data), data.add))
     if len(rows) < 2:
         left = f"{len(rows)} left without {list(data.leave_out)}" if data.leave_out else f"{len(rows)}"
         raise ValueError(f"split: 'train' has too few usable pairs ({left}), BatchNorm needs at least 2")
@@ -123,7 +126,7 @@ def _train_rows(dataset: Dataset, data: DataConfig) -> Rows:
 
 
 def _valid_rows(dataset: Dataset, data: DataConfig) -> Rows:
-    valid = dataset.pairs("valid")
+    valid = _seen(dataset, data).pairs("valid")
     if not data.clean_valid:
         return valid
     rows = valid[~_of_sources(dataset, "leave_out", data.leave_out)[valid]]
@@ -143,8 +146,19 @@ def _added_rows(dataset: Dataset, ids: Sequence[str]) -> Rows:
     if unknown:
         raise ValueError(f"add: {len(unknown)} of {len(ids)} pairs are not in the store, the first is {unknown[0]!r}")
     rows = np.array([row_of[name] for name in ids], np.int64)
-    unusable = rows[~np.isin(rows, np.concatenate(list(dataset.splits.values())))]
-    if len(unusable):
-        first = dataset.ids[unusable[0]]
-        raise ValueError(f"add: {len(unusable)} of {len(ids)} pairs cannot be used, the first is {first!r}")
+    used = [dataset.splits[name] for name in ("train", "none")]  # the others are kept for judging
+    refused = rows[~np.isin(rows, np.concatenate(used))]
+    if len(refused):
+        first, split = dataset.ids[refused[0]], SPLITS[dataset.split[refused[0]]]
+        raise ValueError(
+            f"add: {len(refused)} of {len(ids)} pairs cannot be used, the first is {first!r} of split {split!r}; "
+            "accepted are pairs of no split that are answered and encoded"
+        )
     return rows
+
+
+def _seen(dataset: Dataset, data: DataConfig) -> Dataset:
+    """With the blocks that the head sees, so that what failed in others takes no pair from it."""
+    if not data.blocks:
+        return dataset
+    return dataset.seen_by(Layout(tuple(block for block in dataset.layout.blocks if block.name in data.blocks)))

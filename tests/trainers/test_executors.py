@@ -84,7 +84,7 @@ def test_a_member_fares_the_same_in_a_population_of_any_size(sixteen, population
             assert_same_fit(found, sixteen[number])
 
 
-def test_lanes_are_cut_to_powers_of_two_and_compiled_once_a_size():
+def test_lanes_are_cut_by_eighths_and_compiled_once_a_size():
     class Watched(Stacked):
         def run(self):
             metrics = super().run()
@@ -96,13 +96,29 @@ def test_lanes_are_cut_to_powers_of_two_and_compiled_once_a_size():
     settings = [{"max_epochs": epochs, "seed": epochs} for epochs in (1, 2, 2, 4, 6, 7)]
     chosen = recipes(settings)
     fitted(Watched, chosen)
-    assert sizes == [8, 8, 4, 4, 2, 2, 1]
+    assert sizes == [6, 5, 3, 3, 2, 2, 1]
     fitted(Watched, chosen)
     assert len(set(programs)) == 1
-    assert programs[0]._cache_size() >= 4
+    assert programs[0]._cache_size() >= 5
     before = programs[0]._cache_size()
     fitted(Watched, chosen)
     assert programs[0]._cache_size() == before
+
+
+@pytest.mark.parametrize(
+    ("population", "sizes"),
+    [
+        (32, {32: 32, 29: 32, 28: 28, 27: 28, 17: 20, 5: 8, 4: 4, 3: 4, 2: 2, 1: 1}),
+        (20, {20: 21, 18: 18, 4: 6, 3: 3, 2: 2, 1: 1}),
+        (100, {100: 104, 91: 91, 14: 26, 13: 13, 9: 13, 8: 8, 5: 8, 1: 1}),
+        (1, {1: 1}),
+    ],
+)
+def test_sizes_are_eighths_of_a_population_and_then_powers_of_two(population, sizes):
+    stacked = object.__new__(Stacked)
+    stacked._mesh = jax.make_mesh((1,), ("trial",))
+    stacked._step = -(-population // 8)
+    assert {members: stacked._size(members) for members in sizes} == sizes
 
 
 def test_a_member_alone_and_among_others_is_bitwise_the_same(sequential):

@@ -86,6 +86,16 @@ def test_only_a_contender_becomes_the_best_of_the_run(folder: RunFolder, order: 
     assert KeptHeads(folder, None).numbers == [5, 1, 3]
 
 
+def test_the_earlier_of_two_equal_heads_is_the_best_though_a_kill_came_after_best_was_written(
+    folder: RunFolder,
+) -> None:
+    head(3).save(folder.best)
+    kept = KeptHeads(folder, 2)
+    kept.add(3, head(3))
+    kept.add(1, head(1))
+    assert best_of(folder) == 1
+
+
 def test_a_run_without_contenders_has_no_best_head(folder: RunFolder) -> None:
     KeptHeads(folder, None).add(0, head(0), contender=False)
     assert best_of(folder) is None
@@ -104,7 +114,7 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("tool", ["replace", "rmtree"])
-@pytest.mark.parametrize("call", range(6))
+@pytest.mark.parametrize("call", range(8))
 @pytest.mark.parametrize("again", [False, True], ids=["new head", "head that was there"])
 def test_a_kill_at_any_move_or_removal_changes_nothing_once_the_head_is_trained_again(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch, tool: str, call: int, again: bool
