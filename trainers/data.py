@@ -145,9 +145,7 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
         sources=store.plan.sources,
         split=pairs.split.astype(np.int64),
         labelled=labelled,
-        encoded={
-            block.name: blocks[block.name].ok[_rows_of(index, block.table)].all(axis=1) for block in layout.blocks
-        },
+        encoded={block.name: blocks[block.name].of_pairs(index, block.table) for block in layout.blocks},
     )
 
 
