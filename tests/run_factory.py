@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.text import Text
 
 from trainers.report import write_report
-from trainers.run_reader import Trial
+from trainers.reporting.run_reader import Trial
 from tunejury_jax import metrics
 
 SOURCES = {"AIME": 156, "MusicPrefs": 25, "SongEval": 25, "MusicArena": 8}

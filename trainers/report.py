@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers import head_sections, held_out_sections, search_sections
-from trainers.html_page import facts, grid, missing, page, section
-from trainers.run_reader import Run, Trial, best_of, read_run
+from trainers.reporting import head_sections, held_out_sections, search_sections
+from trainers.reporting.html_page import facts, grid, missing, page, section
+from trainers.reporting.run_reader import Run, Trial, best_of, read_run
 from tunejury_jax.console import command
 
 __all__ = ["ReportConfig", "main", "write_report"]

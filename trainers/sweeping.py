@@ -24,7 +24,7 @@ from trainers.results import finish, release, resolved, show_tables
 from trainers.run_folder import RunFolder, identity
 from trainers.saves import Saves
 from trainers.search import Proposal, Search
-from trainers.tracking import make_trackers
+from trainers.tracking.trackers import make_trackers
 from trainers.view import shared_data
 from tunejury_jax.console import make_console
 from tunejury_jax.head_config import HeadConfig

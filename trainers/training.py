@@ -13,7 +13,7 @@ from trainers.recipe import Recipe
 from trainers.results import finish, release, resolved
 from trainers.run_folder import RunFolder
 from trainers.saves import Saves
-from trainers.tracking import make_trackers
+from trainers.tracking.trackers import make_trackers
 from tunejury_jax.store import FeatureStore
 
 __all__ = ["train"]

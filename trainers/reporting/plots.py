@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.special import expit
 
-from trainers.canvas import (
+from trainers.reporting.canvas import (
     BLUE,
     GREEN,
     GREY,
@@ -24,7 +24,7 @@ from trainers.canvas import (
     plain,
     window,
 )
-from trainers.run_reader import Epoch, Trial
+from trainers.reporting.run_reader import Epoch, Trial
 from tunejury_jax.metrics import Accuracy, ReliabilityBin, wilson
 
 __all__ = ["accuracy_by_source", "learning_curves", "margin_histogram", "reliability_diagram"]

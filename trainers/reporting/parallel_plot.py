@@ -14,10 +14,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from trainers.canvas import BLUE, GREY, STAR, freeze, loss_limits, new_figure, plain
-from trainers.run_reader import Trial
-from trainers.search_plots import varied
-from trainers.value_axes import Values, category, numeric, value_axis
+from trainers.reporting.canvas import BLUE, GREY, STAR, freeze, loss_limits, new_figure, plain
+from trainers.reporting.run_reader import Trial
+from trainers.reporting.search_plots import varied
+from trainers.reporting.value_axes import Values, category, numeric, value_axis
 
 __all__ = ["parallel_coordinates"]
 

@@ -12,9 +12,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from trainers.config import TrackerName
 from trainers.fit import EpochRow
-from trainers.tensorboard_sink import tensorboard_opener
-from trainers.trial_sinks import TrialSinks
-from trainers.wandb_sink import wandb_opener
+from trainers.tracking.tensorboard_sink import tensorboard_opener
+from trainers.tracking.trial_sinks import TrialSinks
+from trainers.tracking.wandb_sink import wandb_opener
 
 __all__ = ["Tracker", "make_trackers"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.fit import EpochRow
-from trainers.trial_sinks import Opener
+from trainers.tracking.trial_sinks import Opener
 
 __all__ = ["tensorboard_opener"]
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from trainers import plots
-from trainers.html_page import grid, missing, paragraph, picture, section
-from trainers.run_reader import Predictions, Test
-from trainers.wording import interval, p_value
+from trainers.reporting import plots
+from trainers.reporting.html_page import grid, missing, paragraph, picture, section
+from trainers.reporting.run_reader import Predictions, Test
+from trainers.reporting.wording import interval, p_value
 from tunejury_jax.metrics import Accuracy
 
 __all__ = ["calibration", "facts_of", "margins", "sources"]

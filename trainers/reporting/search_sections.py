@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from trainers import plots
-from trainers.html_page import grid, missing, paragraph, picture, section
-from trainers.importance import LEAST_TRIALS, importances
-from trainers.parallel_plot import parallel_coordinates
-from trainers.run_reader import Epoch, Trial
-from trainers.search_plots import hyper_parameters, importance_chart, varied
-from trainers.wording import count, short
+from trainers.reporting import plots
+from trainers.reporting.html_page import grid, missing, paragraph, picture, section
+from trainers.reporting.importance import LEAST_TRIALS, importances
+from trainers.reporting.parallel_plot import parallel_coordinates
+from trainers.reporting.run_reader import Epoch, Trial
+from trainers.reporting.search_plots import hyper_parameters, importance_chart, varied
+from trainers.reporting.wording import count, short
 
 __all__ = ["curves", "importance", "leaderboard", "parallel", "parameters"]
 

@@ -18,9 +18,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from trainers.canvas import Values
-from trainers.run_reader import Trial
-from trainers.value_axes import category, logarithmic, numeric
+from trainers.reporting.canvas import Values
+from trainers.reporting.run_reader import Trial
+from trainers.reporting.value_axes import category, logarithmic, numeric
 
 __all__ = ["LEAST_TRIALS", "Importance", "importances"]
 

@@ -15,8 +15,8 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from trainers.fit import EpochRow
-from trainers.tracking import Tracker, make_trackers
-from trainers.trial_sinks import TrialSinks
+from trainers.tracking.trackers import Tracker, make_trackers
+from trainers.tracking.trial_sinks import TrialSinks
 
 SCALARS = ("train_loss", "valid_loss", "valid_accuracy")
 CONFIG: dict[str, Any] = {"asked": {"seed": 42}}

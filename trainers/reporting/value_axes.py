@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from trainers.canvas import Values, plain
+from trainers.reporting.canvas import Values, plain
 
 __all__ = ["category", "logarithmic", "numeric", "value_axis"]
 

@@ -8,10 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainers.canvas import BLUE, GREY, STAR, finish, loss_range, new_figure, plain
-from trainers.importance import Importance
-from trainers.run_reader import Trial, best_of
-from trainers.value_axes import value_axis
+from trainers.reporting.canvas import BLUE, GREY, STAR, finish, loss_range, new_figure, plain
+from trainers.reporting.importance import Importance
+from trainers.reporting.run_reader import Trial, best_of
+from trainers.reporting.value_axes import value_axis
 
 __all__ = ["hyper_parameters", "importance_chart", "varied"]
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from trainers.html_page import grid, paragraph, picture, section
-from trainers.run_reader import HeadFit, Table
-from trainers.seed_spread import Spread, by_head, seed_chart, spread
-from trainers.wording import count, percent
+from trainers.reporting.html_page import grid, paragraph, picture, section
+from trainers.reporting.run_reader import HeadFit, Table
+from trainers.reporting.seed_spread import Spread, by_head, seed_chart, spread
+from trainers.reporting.wording import count, percent
 
 __all__ = ["seeds", "tables"]
 
