@@ -23,13 +23,15 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `audio/` and `pairs.jsonl`, as the README assumes; the README's own record comes first."""
+    """A folder with `audio/`, `pairs.jsonl` and `sweep.toml`, as the README assumes; its own record comes first."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir()
     for number, name in enumerate(NAMES):
         tone = np.sin(2 * np.pi * (200 + 20 * number) * np.arange(16_000) / 16_000)
         soundfile.write(folder / "audio" / name, 0.3 * tone + 0.01 * rng.standard_normal(16_000), 16_000)
+    (sweep,) = blocks("toml")
+    (folder / "sweep.toml").write_text(sweep)
     (own,) = blocks("json")
     records = [json.loads(own), *_records(rng)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))

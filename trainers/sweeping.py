@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +16,20 @@ from trainers.fit import EpochRow, fit
 from trainers.hosts import agree, join, leads
 from trainers.kept import KeptHeads
 from trainers.live_table import LiveTable, live_table
-from trainers.memory import capacity
+from trainers.memory import capacity, member_bytes, require_memory
 from trainers.paper_table import paper_tables
 from trainers.preset_results import measure_heads
 from trainers.presets import FULL, PresetHead, plan
-from trainers.recipe import DataConfig, Recipe
+from trainers.recipe import DataConfig, Recipe, parse_widths
 from trainers.results import finish, release, resolved, show_tables
 from trainers.run_folder import RunFolder, identity
+from trainers.sampler import POPULATION
 from trainers.saves import Saves
 from trainers.search import Proposal, Search
 from trainers.tracking.trackers import make_trackers
 from trainers.view import shared_data
 from tunejury_jax.console import make_console
-from tunejury_jax.head_config import HeadConfig
+from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 from tunejury_jax.store import FeatureStore
 
 __all__ = ["sweep"]
@@ -64,7 +66,7 @@ def _lead(config: SweepConfig, heads: Sequence[PresetHead], dataset: Dataset, st
     folder, asked = RunFolder(Path(config.out)), resolved(config, store)
     folder.claim(asked)
     listed = [({"head": head.name, "seed": head.recipe.train.seed}, head.recipe) for head in heads]
-    batches = _searched(config, [head.recipe for head in heads], dataset)
+    batches = _with_population(config, [head.recipe for head in heads], dataset)
     search = Search(batches, config.storage or folder.journal, folder.worker, _shared(asked), listed)
     _Sweep(config, heads, folder, search, dataset, store).run(len(heads) or config.trials)
     if heads:
@@ -82,12 +84,27 @@ def _data(config: SweepConfig, recipes: Sequence[Recipe]) -> DataConfig:
     return replace(config.data, blocks=()) if config.space.blocks else config.data
 
 
-def _searched(config: SweepConfig, recipes: Sequence[Recipe], dataset: Dataset) -> SweepConfig:
-    """A preset without a given population gets as many heads at a time as fit."""
-    if not recipes or config.population:
-        return config
-    fit = min(capacity(HeadConfig(dataset.layout.dim, r.train.widths), r.train.batch_size) for r in recipes)
-    return replace(config, population=max(1, min(fit, len(recipes))))
+def _with_population(config: SweepConfig, recipes: Sequence[Recipe], dataset: Dataset) -> SweepConfig:
+    """With the heads of a batch: of a preset as many as fit, unless told otherwise.
+
+    Raises:
+        ValueError: So many do not fit into memory.
+    """
+    shapes = [(recipe.train.widths, recipe.train.batch_size) for recipe in recipes] or _searched_shapes(config)
+    largest = max(shapes, key=lambda shape: member_bytes(HeadConfig(dataset.layout.dim, shape[0]), shape[1]))
+    head, batch_size = HeadConfig(dataset.layout.dim, largest[0]), largest[1]
+    default = max(1, min(capacity(head, batch_size), len(recipes))) if recipes else POPULATION
+    population = min(config.population or default, len(recipes) or config.trials)
+    require_memory(population, head, batch_size)
+    return replace(config, population=config.population or default)
+
+
+def _searched_shapes(config: SweepConfig) -> list[tuple[tuple[int, ...], int]]:
+    """Widths and batch sizes that a search may come to; of a range of batch sizes, its ends."""
+    space = config.space.dimensions()
+    widths = [parse_widths(str(text)) for text in space["widths"].values] if "widths" in space else [PAPER_WIDTHS]
+    sizes = [int(size) for size in space["batch_size"].values] if "batch_size" in space else [config.batch_size]
+    return list(itertools.product(widths, sizes))
 
 
 class _Sweep:

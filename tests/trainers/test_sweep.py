@@ -21,6 +21,7 @@ from trainers import results, sweeping
 from trainers.config import SweepConfig
 from trainers.evaluation import evaluate
 from trainers.kept import KeptHeads
+from trainers.memory import member_bytes
 from trainers.run_folder import RunFolder
 from trainers.saves import Saves
 from trainers.search import Search
@@ -28,6 +29,7 @@ from trainers.space import SearchSpace
 from trainers.sweep import main
 from trainers.sweeping import sweep
 from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.head_config import HeadConfig
 
 SPACE = SearchSpace(widths=("6-4", "5"))
 KEPT = 2
@@ -136,6 +138,18 @@ def test_a_sweep_whose_heads_all_fail_says_so(store: Path, tmp_path: Path) -> No
     with pytest.raises(ValueError, match="all 2 heads failed"):
         sweep(replace(asked(store, tmp_path / "wild", trials=2), space=wild), str(store))
     assert all("loss is not finite" in row["error"] for row in lines(tmp_path / "wild" / "trials.jsonl"))
+
+
+def test_more_heads_at_a_time_than_fit_are_refused_before_any_is_proposed(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.memory.available_bytes", lambda: 10**7)
+    fit = 10**7 // member_bytes(HeadConfig(12, (64, 32)), 32)
+    wide = replace(SPACE, widths=("6-4", "64-32"))
+    asked_for = replace(asked(store, tmp_path / "run", trials=fit + 5, population=fit + 1), space=wide)
+    with pytest.raises(ValueError, match=rf"population: {fit + 1} heads of widths 64-32 .* at most {fit} fit"):
+        sweep(asked_for, str(store))
+    assert not (tmp_path / "run" / "trials.jsonl").exists()
 
 
 def test_an_unsealed_store_is_refused(tmp_path: Path) -> None:
