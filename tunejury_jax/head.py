@@ -48,8 +48,15 @@ class Linear(nn.Module):
         kernel = self.param("kernel", _initial_kernel, x, self.features)
         groups, kernels = (x, kernel) if isinstance(x, tuple) else ((x,), (kernel,))
         bias = self.param("bias", nn.initializers.zeros, (self.features,), groups[0].dtype)
-        first, *others = (group @ k for group, k in zip(groups, kernels, strict=True))
+        precision = _precision()
+        first, *others = (jnp.matmul(group, k, precision=precision) for group, k in zip(groups, kernels, strict=True))
         return sum(others, first) + jax.lax.stop_gradient(bias)
+
+
+def _precision() -> jax.lax.Precision | None:
+    """Whole float32, unless JAX is configured otherwise: by itself it rounds products to TF32 on an accelerator."""
+    chosen = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return None if chosen else jax.lax.Precision.HIGHEST
 
 
 def _initial_kernel(key: PRNGKeyArray, x: Columns, features: int) -> Columns:

@@ -11,7 +11,7 @@ import torch
 from closeness import assert_close
 from torch_twin import Twin
 
-from tunejury_jax.head import Head, evaluate_head, initialise
+from tunejury_jax.head import Head, evaluate_head, initialise, join_input, split_input
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 from tunejury_jax.losses import pair_loss
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
@@ -261,3 +261,27 @@ def test_an_evaluated_row_does_not_look_at_its_neighbours(twin):
     variables, x = variables_of(twin.float()), jnp.asarray(rows(ROWS), jnp.float32)
     alone = jnp.concatenate([evaluate_head(HEAD, variables, row[None]) for row in x])
     assert_close(evaluate_head(HEAD, variables, x), alone, tolerance=1e-5)
+
+
+def test_products_are_whole_float32_unless_jax_is_told_otherwise():
+    head, x = Head((4,)), jnp.ones((2, 3))
+    variables = head.init(jax.random.key(0), x)
+    assert "Precision.HIGHEST" in str(jax.make_jaxpr(head.apply)(variables, x))
+    with jax.default_matmul_precision("tensorfloat32"):
+        assert "HIGHEST" not in str(jax.make_jaxpr(head.apply)(variables, x))
+
+
+def test_grouped_columns_are_the_joined_ones():
+    x = [jax.random.normal(jax.random.key(n), (2, 5, width)) for n, width in enumerate((3, 2))]
+    prompt = jax.random.normal(jax.random.key(9), (5, 4))
+    joined = jnp.concatenate([*x, jnp.broadcast_to(prompt, (2, 5, 4))], axis=-1)
+    head = Head((6, 4))
+    variables = head.init(jax.random.key(1), joined)
+    grouped = split_input(variables, [3, 2, 4])
+    assert_close(evaluate_head(head, grouped, (*x, prompt)), evaluate_head(head, variables, joined))
+    again = join_input(grouped, [True, True, True])
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(again), jax.tree.leaves(variables), strict=True))
+    without = join_input(grouped, [True, False, True])
+    silent = joined.at[..., 3:5].set(0.0)
+    seen = jnp.concatenate([joined[..., :3], joined[..., 5:]], axis=-1)
+    assert_close(evaluate_head(head, without, seen), evaluate_head(head, variables, silent))
