@@ -127,7 +127,7 @@ def _sweep(folder: Path, config: Overhead, recording: Recording, watch: Stopwatc
     )
     ended: list[float] = []
 
-    def end(*arguments: Any) -> None:
+    def end(*arguments: Any, **options: Any) -> None:
         ended.append(time.perf_counter())
 
     with (

@@ -26,6 +26,7 @@ from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head import Head, Variables, split_input
 from tunejury_jax.metrics import (
+    Accuracy,
     accuracy,
     bootstrap,
     expected_calibration_error,
@@ -37,7 +38,7 @@ from tunejury_jax.metrics import (
 from tunejury_jax.pairs import Split
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["Evaluation", "evaluate", "head_margins"]
+__all__ = ["Evaluation", "accuracy_by_source", "evaluate", "head_margins"]
 
 RULES = {"rms_dbfs": ("louder clip wins", "quieter clip wins"), "duration_s": ("longer clip wins", "shorter clip wins")}
 
@@ -77,6 +78,7 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
         ValueError: The store's features were made by other encoders, or the split has no decisive pair.
     """
     checkpoint.require_encoders({n: s.provenance for n, s in dataset.encoders.items()}, store.location)
+    dataset = dataset.seen_by(checkpoint.layout)
     rows = dataset.pairs(split)
     targets = np.asarray(dataset.arrays.target)[rows].astype(np.float64)
     predicted = head_margins(checkpoint, dataset, rows)
@@ -86,7 +88,8 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
         "split": split,
         "checkpoint": checkpoint.sha256,
         "store": {"location": store.location, "sha256": store.sha256},
-        **_measure(predicted, targets, np.array(sources)),
+        **_measure(predicted, targets),
+        "by_source": {n: found._asdict() for n, found in accuracy_by_source(predicted, dataset, rows).items()},
         "baselines": dict(_baselines(store, dataset, rows, predicted)),
         "skipped": dict(dataset.skipped),
     }
@@ -112,6 +115,20 @@ def head_margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray,
     return means[:, 0] - means[:, 1]
 
 
+def accuracy_by_source(margins: Margins, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> dict[str, Accuracy]:
+    """Accuracy on the pairs of each source that has a decisive one among them, in the order of the store.
+
+    Args:
+        margins: Of these pairs.
+        dataset: Has their answers and sources.
+        rows: Which pairs.
+    """
+    targets, source = np.asarray(dataset.arrays.target)[rows].astype(np.float64), dataset.source[rows]
+    of_source = {name: source == code for code, name in enumerate(dataset.sources)}
+    decisive = {name: own for name, own in of_source.items() if (targets[own] != 0.5).any()}
+    return {name: accuracy(margins[own], targets[own]) for name, own in decisive.items()}
+
+
 def _scores(
     head: Head, stacked: Variables, dataset: Dataset, rows: Int[Array, " pairs"], view: View
 ) -> Float[Array, "members pairs 2"]:
@@ -126,7 +143,7 @@ def _jitted_scores(
     return jax.vmap(lambda variables: scores(head, variables, arrays, rows, view))(stacked)
 
 
-def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[str, Any]:
+def _measure(predicted: Margins, targets: Margins) -> dict[str, Any]:
     whole = accuracy(predicted, targets)
     decided = (
         binomtest(whole.correct, whole.n_decisive - whole.undecided) if whole.n_decisive > whole.undecided else None
@@ -137,7 +154,6 @@ def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[
         "chance": {"value": 0.5, "p": float(decided.pvalue) if decided else 1.0},
         "log_loss": _with_interval(log_loss, predicted, targets),
         "ece": _with_interval(lambda m, t: expected_calibration_error(reliability(m, t)), predicted, targets),
-        "by_source": dict(_by_source(predicted, targets, sources)),
         "bins": [row._asdict() for row in bins],
     }
 
@@ -145,13 +161,6 @@ def _measure(predicted: Margins, targets: Margins, sources: np.ndarray) -> dict[
 def _with_interval(statistic: Callable[..., float], predicted: Margins, targets: Margins) -> dict[str, float]:
     low, high = bootstrap(statistic, predicted, targets)
     return {"value": statistic(predicted, targets), "low": low, "high": high}
-
-
-def _by_source(predicted: Margins, targets: Margins, sources: np.ndarray) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name in dict.fromkeys(sources.tolist()):
-        of_source = sources == name
-        if (targets[of_source] != 0.5).any():
-            yield name, accuracy(predicted[of_source], targets[of_source])._asdict()
 
 
 def _baselines(

@@ -18,7 +18,7 @@ from trainers.data import Arrays
 from trainers.population import OPTIONS, EpochMetrics, Hyper, Member, epoch, run_epoch
 from trainers.view import Pairs
 
-__all__ = ["Executor", "MakeExecutor", "Program", "Sequential", "Stacked", "for_backend"]
+__all__ = ["Executor", "MakeExecutor", "Program", "Sequential", "Stacked", "for_backend", "lanes_for"]
 
 Tree = TypeVar("Tree")
 LANES = PartitionSpec("trial")
@@ -92,7 +92,7 @@ class Stacked:
         self._mesh = jax.make_mesh((jax.device_count(),), ("trial",), axis_types=(AxisType.Auto,))
         self._arrays, self._pairs = self._place((program.arrays, program.pairs), SHARED)
         self._run = _stacked_epoch(self._mesh, program.widths, program.batch_size)
-        self._step = math.ceil(len(members) / STEPS)
+        self._population = len(members)
         spare = self._size(len(members)) - len(members)
         self._lanes: list[int | None] = [*members, *[None] * spare]
         numbers = [*members, *[next(iter(members))] * spare]
@@ -126,10 +126,7 @@ class Stacked:
             self._lanes = [self._lanes[lane] for lane in kept]
 
     def _size(self, members: int) -> int:
-        """The next size that is compiled for, which the devices share evenly."""
-        power = 1 << (members - 1).bit_length()
-        lanes = min(power, self._step) if members <= self._step else math.ceil(members / self._step) * self._step
-        return math.ceil(lanes / self._mesh.size) * self._mesh.size
+        return lanes_for(members, self._population, self._mesh.size)
 
     def _place(self, tree: Tree, spec: PartitionSpec) -> Tree:
         # What lies on one process's device cannot be sharded over the devices of several; what lies on the host can.
@@ -138,6 +135,13 @@ class Stacked:
 
     def _take(self, tree: Tree, lanes: int | list[int], spec: PartitionSpec) -> Tree:
         return _take_lanes(NamedSharding(self._mesh, spec))(tree, np.asarray(lanes))
+
+
+def lanes_for(members: int, population: int, devices: int) -> int:
+    """The lanes that what is left of a population runs in: the next size that is compiled for and shared evenly."""
+    step, power = math.ceil(population / STEPS), 1 << (members - 1).bit_length()
+    lanes = min(power, step) if members <= step else math.ceil(members / step) * step
+    return math.ceil(lanes / devices) * devices
 
 
 def for_backend() -> MakeExecutor:

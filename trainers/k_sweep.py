@@ -36,7 +36,7 @@ def added(name: str) -> int | None:
 def k_universe(increment: str | None, store: FeatureStore) -> list[str]:
     """Ids of the increment file, in its order, each once, of battles that can be added or measured on.
 
-    Those are the pairs of the store that have a winner and all features, and that no head trains or validates on.
+    Those are the pairs of the store that are in no split, and that have a winner and all features.
 
     Raises:
         MissingError: No increment file was named.
@@ -54,7 +54,7 @@ def k_universe(increment: str | None, store: FeatureStore) -> list[str]:
     if len(universe) < 2:
         raise ValueError(
             f"increment: of the {len(listed)} pairs that {increment} lists, the store has {len(universe)} with a "
-            "winner and features that no head trains or validates on; at least 2 are needed"
+            "winner and features that are in no split; at least 2 are needed"
         )
     return universe
 
@@ -71,14 +71,14 @@ def k_split(universe: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
 
 
 def _unused(store: FeatureStore) -> Bool[np.ndarray, " pairs"]:
-    """Which pairs have a winner, and are neither trained nor validated on."""
+    """Which pairs have a winner and are in no split: others are trained on already, or kept for judging."""
     pairs = store.pair_arrays()
-    used = np.isin(pairs.split, [SPLITS.index("train"), SPLITS.index("valid")])
+    used = pairs.split != SPLITS.index("none")
     return ~used & np.isin(pairs.label, [LABELS.index("a"), LABELS.index("b")])
 
 
 def _encoded(store: FeatureStore) -> Bool[np.ndarray, " pairs"]:
-    """Which pairs have all features, also those that a head does not read: heads of one run share their pairs."""
+    """Which pairs have all features, so that the battles are the same whichever blocks a head reads."""
     index = store.pair_arrays().index
     encoded = np.ones(len(index), bool)
     for name, spec in store.plan.encoders.items():

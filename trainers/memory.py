@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from trainers.executors import STEPS, Stacked, for_backend
+from trainers.executors import Stacked, for_backend, lanes_for
 from trainers.population import SCORE_CHUNK
 from tunejury_jax.head_config import HeadConfig
 
@@ -63,8 +63,9 @@ def require_memory(heads: int, head: HeadConfig, batch_size: int) -> None:
 
 def _fitting(available: int, head: HeadConfig, batch_size: int) -> int:
     fit = max(0, available) // member_bytes(head, batch_size)
-    # Lanes are filled up by less than one of the steps a population is cut down by.
-    return fit * STEPS // (STEPS + 1) if for_backend() is Stacked else fit
+    if for_backend() is not Stacked:
+        return fit
+    return next((heads for heads in range(fit, 0, -1) if lanes_for(heads, heads, jax.device_count()) <= fit), 0)
 
 
 def _free_main_memory() -> int:

@@ -8,7 +8,7 @@ from jaxtyping import Int
 
 from trainers.config import SweepConfig
 from trainers.data import Dataset
-from trainers.evaluation import head_margins
+from trainers.evaluation import accuracy_by_source, head_margins
 from trainers.k_sweep import added, k_split, k_universe
 from trainers.run_folder import RunFolder
 from tunejury_jax.checkpoint import Checkpoint
@@ -59,11 +59,8 @@ def measure_heads(
 
 def _measure(row: Mapping[str, Any], checkpoint: Checkpoint, dataset: Dataset, pairs: Rows) -> Measured:
     margins = head_margins(checkpoint, dataset, pairs)
-    targets, source = np.asarray(dataset.arrays.target)[pairs].astype(np.float64), dataset.source[pairs]
-    found = {ALL: accuracy(margins, targets)}
-    for code, name in enumerate(dataset.sources):
-        if (targets[source == code] != 0.5).any():
-            found[name] = accuracy(margins[source == code], targets[source == code])
+    whole = accuracy(margins, np.asarray(dataset.arrays.target)[pairs].astype(np.float64))
+    found = {ALL: whole, **accuracy_by_source(margins, dataset, pairs)}
     return Measured(row["trial"], row["params"]["head"], row["params"]["seed"], row["valid_loss"], found)
 
 

@@ -152,7 +152,7 @@ def _added_rows(dataset: Dataset, ids: Sequence[str]) -> Rows:
         first, split = dataset.ids[refused[0]], SPLITS[dataset.split[refused[0]]]
         raise ValueError(
             f"add: {len(refused)} of {len(ids)} pairs cannot be used, the first is {first!r} of split {split!r}; "
-            "accepted are pairs of no split that are answered and encoded"
+            "accepted are pairs to train on and of no split, answered and encoded"
         )
     return rows
 

@@ -14,9 +14,10 @@ from benchmarks.paper_runs import PaperRuns, measure_paper
 from benchmarks.recording import Calls, EpochCost, by_size
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.sweep import PARTS, Sweep, main
+from trainers.executors import lanes_for
 
 MEMBERS = Members(counts=(1, 2, 1 << 40), pairs=32, rounds=1, widths=(4,))
-COMPACTION = Compaction(heads=3, pairs=40, max_epochs=6, patience=1)
+COMPACTION = Compaction(heads=9, pairs=40, max_epochs=6, patience=1)  # so many that an eighth is two lanes
 OVERHEAD = Overhead(pairs=40, widths="4", trials=4, population=2, max_epochs=3, save_every_s=0.0)
 
 
@@ -50,7 +51,10 @@ def test_counted_waste_is_that_of_the_ladder_that_is_used(result: dict[str, Any]
     assert result["compaction_waste"].keys() == {"hyper-parameters", "seeds"}
     for name, found in result["compaction"]["populations"].items():
         assert result["compaction_waste"][name] == pytest.approx(found["ladders"]["eighths of the population"]["waste"])
-        assert len(found["stopped_after"]) == 3
+        assert len(found["stopped_after"]) == 9
+        assert found["sizes"].keys() <= {"10", "8", "6", "4", "2", "1"}
+        assert found["sizes"].keys() > {"10"}
+        assert found["waste"] < found["ladders"]["powers of two"]["waste"]
         assert found["waste"] <= found["waste_without_compaction"]
 
 
@@ -93,6 +97,9 @@ def test_a_part_alone_has_its_own_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_waste_is_lanes_computed_over_lanes_needed() -> None:
     # Five heads: 8 lanes for 2 epochs, then 2 heads on 2 lanes for 1, then 1 head alone for 3; 5 + 5 + 2 + 3 needed.
     assert cost([2, 2, 2, 3, 6], LADDERS["powers of two"]) == (21 / 15, 3)
+    # And nine heads: 10 lanes for 1 epoch, then 6 on 6 and 3 on 4, where powers of two are 16, 8 and 4.
+    assert cost([1] * 3 + [2] * 3 + [3] * 3, LADDERS["eighths of the population"]) == (20 / 18, 3)
+    assert cost([1] * 3 + [2] * 3 + [3] * 3, LADDERS["powers of two"]) == (28 / 18, 3)
     assert cost([2, 2, 2, 3, 6], LADDERS["every size"]) == (1, 3)
     assert cost([2, 2, 2, 3, 6], LADDERS["never cut down"]) == (30 / 15, 1)
 
@@ -114,6 +121,11 @@ def test_a_ladder_has_its_sizes_and_room_for_all(name: str, population: int, siz
     lanes = [LADDERS[name](population, members) for members in range(1, population + 1)]
     assert {*lanes} == sizes
     assert all(size >= members for members, size in enumerate(lanes, start=1))
+
+
+@pytest.mark.parametrize("population", [*range(1, 41), 63, 64, 65, 100])
+def test_the_ladder_that_is_used_is_that_of_eighths(population: int) -> None:
+    assert [ladder(population, members) for members in left] == [lanes_for(members, population, 1) for members in left]
 
 
 def test_the_first_epoch_of_a_size_tells_what_compiling_took() -> None:

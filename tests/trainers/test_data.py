@@ -1,5 +1,7 @@
 """From a store to arrays: every pair against a plain loop over its record, and what is left out and counted."""
 
+from collections import Counter
+
 import jax
 import jax.numpy as jnp
 import jaxtyping
@@ -94,6 +96,50 @@ def test_every_block_has_a_matrix_with_a_row_each_and_prompts_a_row_of_none(stor
 
 def test_ids_are_those_of_the_records(store):
     assert load_dataset(store, DataConfig(blocks=("toy",))).ids == tuple(pair.id for pair in PAIRS)
+
+
+FAILED = {"toy": {2: "truncated"}, "extra": {3: "truncated"}, "words": {1: "not a text"}}
+
+
+@pytest.fixture(scope="module")
+def ruined(tmp_path_factory):
+    """A store of which each block failed for a clip, or a prompt, of its own."""
+    return seal(tmp_path_factory.mktemp("ruined"), PAIRS, SPECS, VALUES, failed=FAILED)
+
+
+def unread(pair, names):
+    """The blocks among these that failed for a pair."""
+    row_of = {"words": [PROMPTS.index(pair.prompt)] if pair.prompt.strip() else []}
+    clips = [ROW[f"{pair.source}/{clip}"] for clip in (pair.audio_a, pair.audio_b)]
+    return [name for name in names if set(row_of.get(name, clips)) & set(FAILED[name])]
+
+
+def test_what_failed_is_known_of_every_block_and_pair(ruined):
+    dataset = load_dataset(ruined, DataConfig())
+    assert list(dataset.encoded) == ["extra", "toy", "words"]
+    for name, found in dataset.encoded.items():
+        assert found.tolist() == [not unread(pair, [name]) for pair in PAIRS]
+        assert 0 < found.sum() < len(PAIRS)
+    assert dataset.labelled.tolist() == [pair.label != "both_bad" for pair in PAIRS]
+    assert dataset.split.tolist() == [SPLITS.index(pair.split) for pair in PAIRS]
+
+
+@pytest.mark.parametrize("blocks", [("toy",), ("words",), ("extra", "words"), ("extra", "toy", "words")])
+def test_only_what_failed_in_blocks_that_a_layout_sees_is_not_used_and_is_counted_once(ruined, blocks):
+    whole, own = load_dataset(ruined, DataConfig()), load_dataset(ruined, DataConfig(blocks=blocks))
+    seen, counts = whole.seen_by(own.layout), Counter()
+    assert whole.splits["train"].tolist() == [0]  # which must not stay so in what is seen of it
+    for pair in PAIRS:
+        failed = unread(pair, blocks)
+        bad, clips = pair.label == "both_bad", set(failed) & {"toy", "extra"}
+        reason = "audio could not be encoded" if clips else "prompt could not be encoded" if failed else "in no split"
+        counts["both clips found bad" if bad else reason] += bad or bool(failed) or pair.split == "none"
+    for split in SPLITS:
+        of_split = [n for n, pair in enumerate(PAIRS) if pair.split == split and pair.label != "both_bad"]
+        usable = [n for n in of_split if not unread(PAIRS[n], blocks)]
+        assert seen.splits[split].tolist() == own.splits[split].tolist() == usable
+        assert seen.decisive(split) == own.decisive(split) == sum(PAIRS[n].label != "tie" for n in usable)
+    assert seen.skipped == own.skipped == {reason: count for reason, count in counts.items() if count}
 
 
 @pytest.mark.parametrize("blocks", [("toy",), ("words",), ("extra", "words"), ("extra", "toy", "words")])

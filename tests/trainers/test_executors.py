@@ -6,7 +6,7 @@ import pytest
 from closeness import assert_close
 from toy_dataset import toy_dataset
 
-from trainers.executors import Executor, Sequential, Stacked, for_backend
+from trainers.executors import Executor, Sequential, Stacked, for_backend, lanes_for
 from trainers.fit import fit
 from trainers.recipe import DataConfig, Recipe, TrainConfig
 
@@ -115,10 +115,9 @@ def test_lanes_are_cut_by_eighths_and_compiled_once_a_size():
     ],
 )
 def test_sizes_are_eighths_of_a_population_and_then_powers_of_two(population, sizes):
-    stacked = object.__new__(Stacked)
-    stacked._mesh = jax.make_mesh((1,), ("trial",))
-    stacked._step = -(-population // 8)
-    assert {members: stacked._size(members) for members in sizes} == sizes
+    assert {members: lanes_for(members, population, 1) for members in sizes} == sizes
+    shared = {members: lanes_for(members, population, 3) for members in sizes}
+    assert all(size % 3 == 0 and 0 <= size - sizes[members] < 3 for members, size in shared.items())
 
 
 def test_a_member_alone_and_among_others_is_bitwise_the_same(sequential):

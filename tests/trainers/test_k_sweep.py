@@ -62,9 +62,19 @@ def test_the_universe_is_the_listed_battles_of_the_store_in_the_order_of_the_fil
     assert k_universe(increment(tmp_path, {"new_uuids": listed}), store) == [IDS[5], IDS[0], IDS[3]]
 
 
-def test_battles_that_are_trained_or_validated_on_are_no_part_of_it(store: FeatureStore, tmp_path: Path) -> None:
-    listed = [*(pair.id for pair in paper_pairs(("MusicArena",))), *IDS[:2]]
-    assert k_universe(increment(tmp_path, {"new_uuids": listed}), store) == ["MusicArena-3", "MusicArena-4", *IDS[:2]]
+def test_battles_of_a_split_are_no_part_of_it(store: FeatureStore, tmp_path: Path) -> None:
+    in_splits = paper_pairs(("MusicArena",))
+    assert {pair.split for pair in in_splits} == {"train", "valid", "test"}
+    listed = [IDS[4], *(pair.id for pair in in_splits), *IDS[:2]]
+    assert k_universe(increment(tmp_path, {"new_uuids": listed}), store) == [IDS[4], *IDS[:2]]
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_file_of_battles_of_one_split_has_none_to_add(tmp_path: Path, split: Any) -> None:
+    battles = [*later_battles()[:1], *(replace(pair, split=split) for pair in later_battles()[1:])]
+    store = paper_store(tmp_path / "store", [*paper_pairs(), *battles], blocks=RELEASE)
+    with pytest.raises(ValueError, match="the store has 1 with a winner and features that are in no split; at least 2"):
+        k_universe(increment(tmp_path, {"new_uuids": IDS}), store)
 
 
 def test_battles_without_a_winner_are_no_part_of_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import pytest
 
 from trainers import memory
-from trainers.executors import Sequential, Stacked
+from trainers.executors import Sequential, Stacked, lanes_for
 from trainers.memory import available_bytes, capacity, member_bytes, require_memory
 from trainers.population import Hyper, init_member
 from trainers.recipe import TrainConfig
@@ -56,12 +56,27 @@ def test_as_many_heads_fit_as_there_is_room_for(eleven_fit: None) -> None:
     require_memory(11, MUQ, 32)
 
 
-def test_on_an_accelerator_heads_are_a_power_of_two(eleven_fit: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_an_accelerator_there_is_room_for_lanes_that_fill_up_an_eighth(
+    eleven_fit: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(memory, "for_backend", lambda: Stacked)
-    assert capacity(MUQ, 32) == 8
-    require_memory(8, MUQ, 32)
-    with pytest.raises(ValueError, match="at most 8 fit"):
-        require_memory(9, MUQ, 32)
+    assert capacity(MUQ, 32) == 10  # eleven heads are in twelve lanes
+    require_memory(10, MUQ, 32)
+    with pytest.raises(ValueError, match="at most 10 fit"):
+        require_memory(11, MUQ, 32)
+
+
+@pytest.mark.parametrize("devices", [1, 3, 8])
+@pytest.mark.parametrize("room", [*range(1, 30), 63, 64, 65, 100, 511, 1000])
+def test_the_lanes_of_as_many_heads_as_fit_have_room_and_one_head_more_has_not(
+    monkeypatch: pytest.MonkeyPatch, room: int, devices: int
+) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda: room * member_bytes(MUQ, 32))
+    monkeypatch.setattr(memory, "for_backend", lambda: Stacked)
+    monkeypatch.setattr(jax, "device_count", lambda: devices)
+    heads = capacity(MUQ, 32)
+    assert heads == 0 or lanes_for(heads, heads, devices) <= room
+    assert all(lanes_for(more, more, devices) > room for more in range(heads + 1, room + 1))
 
 
 def test_more_are_refused_with_the_number_that_fits(eleven_fit: None) -> None:
@@ -102,6 +117,17 @@ def test_free_is_main_memory_where_there_is_no_accelerator(monkeypatch: pytest.M
     monkeypatch.setattr(jax, "local_devices", lambda: [device(None)])
     monkeypatch.setattr(memory, "_free_main_memory", lambda: 12345)
     assert available_bytes() == 12345
+
+
+@pytest.mark.parametrize("devices", [[device(80, 10), device(80, 75)], [device(None)]], ids=["accelerators", "none"])
+def test_every_process_is_taken_to_have_as_much_free_as_this_one(
+    monkeypatch: pytest.MonkeyPatch, devices: list[Any]
+) -> None:
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    monkeypatch.setattr(memory, "_free_main_memory", lambda: 12345)
+    alone = available_bytes()
+    monkeypatch.setattr(jax, "process_count", lambda: 3)
+    assert available_bytes() == 3 * alone == (30 if len(devices) == 2 else 3 * 12345)
 
 
 @pytest.mark.parametrize("meminfo", ["MemTotal: 9 kB\nMemAvailable:   4 kB\nSwapFree: 3 kB\n", None])

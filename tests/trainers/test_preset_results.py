@@ -138,9 +138,10 @@ def test_heads_that_failed_or_whose_weights_are_elsewhere_are_left_out(
     assert [head.trial for head in measured(folder, dataset, store, rows)] == [1]
 
 
-@pytest.fixture
-def increment(tmp_path: Path) -> str:
-    (tmp_path / "increment.json").write_text(json.dumps({"new_uuids": [pair.id for pair in LATER]}))
+@pytest.fixture(params=[LATER, [*TEST, *LATER]], ids=["later", "test pairs and later"])
+def increment(tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """A file of later battles; pairs of the test split that it lists too are no part of what is added or measured."""
+    (tmp_path / "increment.json").write_text(json.dumps({"new_uuids": [pair.id for pair in request.param]}))
     return str(tmp_path / "increment.json")
 
 

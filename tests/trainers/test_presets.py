@@ -10,10 +10,11 @@ from paper_store import MUQ, RELEASE, SOURCES, later_battles, paper_pairs, paper
 from sealed_store import toy_store
 
 from trainers.config import PresetName, SweepConfig
+from trainers.data import load_dataset
 from trainers.k_sweep import added, k_split, k_universe
 from trainers.presets import PresetHead, plan
 from trainers.recipe import DataConfig, Recipe, TrainConfig
-from trainers.view import shared_data
+from trainers.view import pool_sizes, shared_data
 from tunejury_jax.store import FeatureStore
 
 MA, MP, AIME, SE = SOURCES
@@ -186,3 +187,15 @@ def test_every_head_of_the_k_sweep_keeps_its_pool_and_test_apart(store: FeatureS
     for head in plan(asked("k-sweep-retrain", increment=increment, seeds=4), store):
         _, test = k_split(universe, head.recipe.train.seed)
         assert set(head.recipe.data.add).isdisjoint(test)
+
+
+@pytest.mark.parametrize("failed", [{}, {"clap_text": {1: "not a text"}}], ids=["all encoded", "some not"])
+def test_the_k_sweep_can_be_trained_whatever_its_file_lists(tmp_path: Path, failed: Any) -> None:
+    """Pairs of all splits too, and battles that could not be encoded: `data.add` refuses both."""
+    battles = [replace(pair, prompt="fast" if n < 3 else "calm") for n, pair in enumerate(later_battles())]
+    store = paper_store(tmp_path / "store", [*paper_pairs(), *battles], failed=failed)
+    (tmp_path / "file.json").write_text(json.dumps({"new_uuids": [p.id for p in [*paper_pairs((MA,)), *battles]]}))
+    heads = plan(asked("k-sweep-retrain", increment=str(tmp_path / "file.json"), seeds=4), store)
+    dataset = load_dataset(store, shared_data([head.recipe.data for head in heads]))
+    sizes = [(head.name, pool_sizes(dataset, head.recipe.data)) for head in heads]
+    assert sizes == [("K=0", {"train": 2, "valid": 1}), ("K=3", {"train": 5, "valid": 1})] * 4

@@ -26,6 +26,7 @@ PAIRS = [
 PAIRS += [Pair("bad", "Gamma", "0.wav", "2.wav", "both_bad", split="train")]
 VALUES = toy_values(9, prompts=2)
 BLOCKS = ("extra", "toy", "words")
+UNUSED = "accepted are pairs to train on and of no split, answered and encoded$"
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_sources_that_are_left_out_are_not_trained_on_and_on_demand_not_validate
     assert found == [(pairs_of("train", left_out), pairs_of("valid", left_out if clean else ()))]
 
 
-@pytest.mark.parametrize("added", [("Alpha-4",), ("Beta-5", "Alpha-4", "Beta-5"), ("Gamma-1",)], ids=str)
+@pytest.mark.parametrize("added", [("Alpha-5",), ("Beta-5", "Alpha-5", "Beta-5"), ("Alpha-1",), ("Gamma-1",)], ids=str)
 def test_pairs_that_are_added_are_trained_on_once_whatever_is_left_out(
     dataset: Dataset, added: tuple[str, ...]
 ) -> None:
@@ -121,16 +122,16 @@ def test_pairs_that_are_added_are_trained_on_once_whatever_is_left_out(
 
 
 def test_who_shares_a_population_changes_no_pool(dataset: Dataset) -> None:
-    data = [DataConfig(), DataConfig(leave_out=("Alpha",), clean_valid=True), DataConfig(add=("Gamma-4",))]
+    data = [DataConfig(), DataConfig(leave_out=("Alpha",), clean_valid=True), DataConfig(add=("Gamma-5",))]
     assert pools(dataset, *data) == [pools(dataset, one)[0] for one in data]
     for one, (train, valid) in zip(data, pools(dataset, *data), strict=True):
         assert pool_sizes(dataset, one) == {"train": len(train), "valid": len(valid)}
 
 
 def test_rows_of_a_population_are_rising_and_no_more_than_are_needed(dataset: Dataset) -> None:
-    pairs, _ = view_all(dataset, [DataConfig(leave_out=("Alpha", "Beta"), add=("Alpha-5", "Alpha-4"))])
+    pairs, _ = view_all(dataset, [DataConfig(leave_out=("Alpha", "Beta"), add=("Beta-5", "Alpha-5"))])
     assert [dataset.ids[row] for row in np.asarray(pairs.train)] == [
-        *("Alpha-4", "Alpha-5"),
+        *("Alpha-5", "Beta-5"),
         *(f"Gamma-{n}" for n in range(3)),
     ]
 
@@ -142,13 +143,24 @@ def test_rows_of_a_population_are_rising_and_no_more_than_are_needed(dataset: Da
         (DataConfig(leave_out=("alpha",)), "leave_out: got 'alpha', accepted are 'Alpha', 'Beta', 'Gamma'"),
         (DataConfig(zero_prompt_sources=("Delta",)), "zero_prompt_sources: got 'Delta', accepted are"),
         (DataConfig(leave_out=SOURCES), r"split: 'train' has too few .*0 left without \['Alpha', 'Beta', 'Gamma'\]"),
-        (DataConfig(leave_out=SOURCES, add=("Beta-4", "Beta-4")), "too few usable pairs .1 left"),
+        (DataConfig(leave_out=SOURCES, add=("Beta-5", "Beta-5")), "too few usable pairs .1 left"),
         (
-            DataConfig(leave_out=SOURCES, clean_valid=True, add=("Beta-4", "Beta-5")),
+            DataConfig(leave_out=SOURCES, clean_valid=True, add=("Alpha-5", "Beta-5")),
             r"clean_valid: without \['Alpha', 'Beta', 'Gamma'\] no pair is left to validate on",
         ),
-        (DataConfig(add=("Beta-4", "Beta-9", "x")), "add: 2 of 3 pairs are not in the store, the first is 'Beta-9'"),
-        (DataConfig(add=("Beta-4", "bad")), "add: 1 of 2 pairs cannot be used, the first is 'bad'"),
+        (DataConfig(add=("Beta-5", "Beta-9", "x")), "add: 2 of 3 pairs are not in the store, the first is 'Beta-9'"),
+        (
+            DataConfig(add=("Beta-5", "bad")),
+            f"add: 1 of 2 pairs cannot be used, the first is 'bad' of split 'train'; {UNUSED}",
+        ),
+        (
+            DataConfig(add=("Beta-5", "Beta-3", "Alpha-4")),
+            f"add: 2 of 3 pairs cannot be used, the first is 'Beta-3' of split 'valid'; {UNUSED}",
+        ),
+        (
+            DataConfig(leave_out=("Alpha",), add=("Alpha-4",)),
+            f"add: 1 of 1 pairs cannot be used, the first is 'Alpha-4' of split 'test'; {UNUSED}",
+        ),
     ],
 )
 def test_a_view_that_does_not_fit_the_data_set_is_refused(dataset: Dataset, data: DataConfig, message: str) -> None:
