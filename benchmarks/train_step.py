@@ -36,7 +36,7 @@ class TrainStep:
 
     rounds: int = 9
     """Timed rounds; each runs every rival once."""
-    steps: int = 25
+    steps: int = 50
     """Training steps a round."""
     compiled: bool = True
     """Also torch.compile, which takes about a minute to warm up."""

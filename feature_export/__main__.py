@@ -2,13 +2,51 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from tunejury_jax.console import command
 
 __all__ = ["main"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pairs:
+    """Make a pairs file of published labels: checked, split, with a report of what was left out."""
+
+    source: Literal["music-arena", "musicprefs", "aime", "songeval", "cmi-pref", "folder"]
+    """Whose labels."""
+    data: Path
+    """The labels: the data set's folder, or its table."""
+    out: Path
+    """The pairs file."""
+    audio: Path | None = None
+    """Folder of the audio where it is not in the data's: aime (needed), cmi-pref, folder."""
+    audio_out: Path | None = None
+    """Extract the clips that are stored inside parquet files to this folder: musicprefs, aime."""
+    bench: Path | None = None
+    """CMI-RewardBench's all_test.jsonl, whose battles are left out: music-arena."""
+    question: str | None = None
+    """What raters were asked: musicprefs (musicality, fidelity), aime (by default both), cmi-pref."""
+    prompt_column: str | None = None
+    """Column of the prompts, '' for none: musicprefs."""
+    seed: int | None = None
+    """Of the drawn pairs, 42 by default: songeval."""
+    splits: Path | None = None
+    """A published split file, or the folder that holds the source's."""
+    report: Path | None = None
+    """Write the report here too, as JSON."""
+    strict: bool = False
+    """Refuse audio that is listed and not there."""
+
+    def run(self) -> int:
+        from feature_export.sources.pairs_file import make_pairs
+
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        general = {name: given.pop(name) for name in ("source", "out", "splits", "report", "strict") if name in given}
+        make_pairs(**general, options=given)
+        return 0
 
 
 @dataclass(frozen=True)
@@ -129,6 +167,7 @@ class Demo:
 
 Command = Annotated[
     Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Pairs, tyro.conf.subcommand("pairs")]
     | Annotated[Plan, tyro.conf.subcommand("plan")]
     | Annotated[Encode, tyro.conf.subcommand("encode")]
     | Annotated[Seal, tyro.conf.subcommand("seal")]

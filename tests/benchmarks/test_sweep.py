@@ -125,6 +125,7 @@ def test_a_ladder_has_its_sizes_and_room_for_all(name: str, population: int, siz
 
 @pytest.mark.parametrize("population", [*range(1, 41), 63, 64, 65, 100])
 def test_the_ladder_that_is_used_is_that_of_eighths(population: int) -> None:
+    ladder, left = LADDERS["eighths of the population"], range(1, population + 1)
     assert [ladder(population, members) for members in left] == [lanes_for(members, population, 1) for members in left]
 
 
