@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 from matplotlib.text import Text
 
-from trainers.report import write_report
+from trainers.reporting.run_page import write_report
 from trainers.reporting.run_reader import Trial
 from tunejury_jax import metrics
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from trainers.data import Dataset
 from trainers.evaluation import Evaluation, evaluate
 from trainers.fit import Fit
-from trainers.report import write_report
+from trainers.reporting.run_page import write_report
 from trainers.run_folder import RunFolder, ranked
 from trainers.storage import shown
 from trainers.view import pool_sizes

@@ -13,10 +13,11 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 from run_factory import HOSTILE, TAGS, check_texts, curve, failed, fill, held_out, report, trial, trials_of, write_lines
 
-from trainers.report import ReportConfig, main, write_report
+from trainers.report import ReportConfig, main
 from trainers.reporting import plots, search_plots
 from trainers.reporting.importance import Importance
 from trainers.reporting.parallel_plot import parallel_coordinates
+from trainers.reporting.run_page import write_report
 from trainers.reporting.run_reader import Epoch, HeadFit, Trial, best_of
 from trainers.reporting.seed_spread import seed_chart
 from tunejury_jax import metrics

@@ -75,7 +75,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leaves out what comes after the last trial, which takes most of a run here."""
-    monkeypatch.setattr(sweeping, "finish", lambda *arguments: None)
+    monkeypatch.setattr(sweeping, "finish", lambda *arguments, **options: None)
 
 
 def test_a_run_has_all_its_files(run: Path) -> None:

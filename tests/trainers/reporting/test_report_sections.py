@@ -10,10 +10,10 @@ from matplotlib.collections import LineCollection
 from matplotlib.lines import Line2D
 from run_factory import HOSTILE, TAGS, curve, failed, fill, report, trial, trials_of, write_lines
 
-from trainers.report import write_report
 from trainers.reporting import parallel_plot
 from trainers.reporting.importance import importances
 from trainers.reporting.parallel_plot import parallel_coordinates
+from trainers.reporting.run_page import write_report
 from trainers.reporting.run_reader import HeadFit, Trial
 from trainers.reporting.search_plots import hyper_parameters
 from trainers.reporting.seed_spread import by_head, seed_chart, spread
