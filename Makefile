@@ -29,7 +29,7 @@ demo: install
 	$(BIN)/python -m trainers.sweep --out $(DEMO_OUT) --trials 8 --max-epochs 40 --patience 8 --space.widths 256-128-64-32
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .
