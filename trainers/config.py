@@ -4,7 +4,7 @@ import itertools
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal
 
-from trainers.recipe import DataConfig, TrainConfig, require
+from trainers.recipe import DataConfig, Recipe, TrainConfig, require
 from trainers.space import SearchSpace
 from tunejury_jax.pairs import Split
 
@@ -114,8 +114,16 @@ class SweepConfig:
         require("halving", self.halving, rising, "rising epochs from 1")
         together = self.hosts.coordinator is None or self.store is not None
         require("store", self.store, together, "a sealed store, where several hosts train together")
-        TrainConfig(max_epochs=self.max_epochs, patience=self.patience, batch_size=self.batch_size, seed=self.seed)
+        _ = self.recipe  # which checks its fields
         self._refuse_what_does_not_apply()
+
+    @property
+    def recipe(self) -> Recipe:
+        """What heads have that nothing else is chosen for."""
+        train = TrainConfig(
+            batch_size=self.batch_size, max_epochs=self.max_epochs, patience=self.patience, seed=self.seed
+        )
+        return Recipe(train, self.data)
 
     def _refuse_what_does_not_apply(self) -> None:
         """An option that would be ignored is a mistake."""

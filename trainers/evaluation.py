@@ -71,7 +71,7 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
     Args:
         checkpoint: The head.
         dataset: The store's pairs, with at least the checkpoint's blocks.
-        store: For pair ids and file facts.
+        store: For file facts.
         split: Which pairs.
 
     Raises:
@@ -83,7 +83,6 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
     targets = np.asarray(dataset.arrays.target)[rows].astype(np.float64)
     predicted = head_margins(checkpoint, dataset, rows)
     sources = tuple(dataset.sources[code] for code in dataset.source[rows])
-    ids = [record["pair_id"] for record in store.pair_records()]
     metrics = {
         "split": split,
         "checkpoint": checkpoint.sha256,
@@ -93,7 +92,7 @@ def evaluate(checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore, spli
         "baselines": dict(_baselines(store, dataset, rows, predicted)),
         "skipped": dict(dataset.skipped),
     }
-    return Evaluation(tuple(ids[row] for row in rows), sources, targets, predicted, metrics)
+    return Evaluation(tuple(dataset.ids[row] for row in rows), sources, targets, predicted, metrics)
 
 
 def head_margins(checkpoint: Checkpoint, dataset: Dataset, rows: Int[np.ndarray, " pairs"]) -> Margins:

@@ -18,7 +18,7 @@ from trainers.memory import require_memory
 from trainers.population import Hyper, Member, init_member
 from trainers.recipe import Recipe
 from trainers.saves import EpochValues, History, Saved, Saves
-from trainers.view import View, view_all
+from trainers.view import View, own_layout, view_all
 from tunejury_jax.head import Variables, join_input
 from tunejury_jax.head_config import HeadConfig
 
@@ -189,9 +189,9 @@ class _Population:
 
     def _own_input(self, variables: Variables, recipe: Recipe) -> Variables:
         """The head without the blocks it never saw."""
-        names = self._dataset.layout.names
-        seen = [name in recipe.data.blocks or not recipe.data.blocks for name in names]
-        return join_input(variables, seen)
+        layout = self._dataset.layout
+        own = own_layout(layout, recipe.data).blocks
+        return join_input(variables, [block in own for block in layout.blocks])
 
 
 def _row(number: int, history: History, epoch: int) -> EpochRow:

@@ -13,7 +13,7 @@ from typing import Any
 
 from trainers.config import PresetName, SweepConfig
 from trainers.k_sweep import KS, MissingError, k_name, k_split, k_universe
-from trainers.recipe import Recipe, TrainConfig
+from trainers.recipe import Recipe
 from tunejury_jax.blocks import SIGNAL
 from tunejury_jax.store import FeatureStore
 
@@ -173,11 +173,8 @@ def _refuse_what_is_chosen(config: SweepConfig) -> None:
 def _base(config: SweepConfig, store: FeatureStore, needs: tuple[str, ...] = ()) -> Recipe:
     """The sweep's own recipe, on the published blocks if the store has them."""
     _require(config, "source", needs, store.plan.sources)
-    train = TrainConfig(
-        batch_size=config.batch_size, max_epochs=config.max_epochs, patience=config.patience, seed=config.seed
-    )
     blocks = RELEASE if set(RELEASE) <= store.plan.encoders.keys() else ()
-    return Recipe(train, replace(config.data, blocks=config.data.blocks or blocks))
+    return _with_data(config.recipe, blocks=config.data.blocks or blocks)
 
 
 def _require_blocks(config: SweepConfig, store: FeatureStore, blocks: tuple[str, ...]) -> None:

@@ -17,8 +17,7 @@ from trainers.fit import Fit
 from trainers.reporting.run_page import write_report
 from trainers.run_folder import RunFolder, ranked
 from trainers.storage import shown
-from trainers.view import pool_sizes
-from tunejury_jax.blocks import Layout
+from trainers.view import own_layout, pool_sizes
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.console import make_console
 from tunejury_jax.head_config import HeadConfig
@@ -48,7 +47,6 @@ def resolved(asked: Any, store: FeatureStore) -> dict[str, Any]:
 def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
     """The checkpoint of a fitted head."""
     recipe = fitted.recipe
-    blocks = [b for b in dataset.layout.blocks if b.name in recipe.data.blocks or not recipe.data.blocks]
     training = {
         "config": _listed(dataclasses.asdict(recipe.train)),
         "data": _listed(dataclasses.asdict(recipe.data)),
@@ -62,7 +60,7 @@ def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
         "valid_accuracy": fitted.valid_accuracy,
         "valid_score_mean": fitted.valid_score,
     }
-    layout = Layout(tuple(blocks))
+    layout = own_layout(dataset.layout, recipe.data)
     encoders = {name: dataset.encoders[name].provenance for name in layout.names}
     return Checkpoint(
         HeadConfig(layout.dim, recipe.train.widths), layout, encoders, fitted.variables, training, metrics

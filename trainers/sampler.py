@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
 from trainers.config import SweepConfig
-from trainers.recipe import Recipe, TrainConfig
+from trainers.recipe import Recipe
 from trainers.space import Dimension, SearchSpace, recipe_of
 
 __all__ = ["Listed", "Sampler", "Searched", "distributions", "sobol_points"]
@@ -43,15 +43,9 @@ class Searched:
     """The points of a search."""
 
     def __init__(self, config: SweepConfig) -> None:
-        train = TrainConfig(
-            max_epochs=config.max_epochs,
-            patience=config.patience,
-            batch_size=config.batch_size,
-            seed=config.seed,
-        )
         self.total, self.batch = config.trials, config.population or POPULATION
         self.space: Mapping[str, BaseDistribution] = distributions(config.space)
-        self._base, self._seed = Recipe(train, config.data), config.seed
+        self._base, self._seed = config.recipe, config.seed
         self._first = sobol_points(self.space, self.batch, config.seed)
 
     def point(self, place: int, earlier: Sequence[FrozenTrial]) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from tunejury_jax.blocks import Layout
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import SPLITS
 
-__all__ = ["Inputs", "Pairs", "View", "gather", "pool_sizes", "shared_data", "view_all", "view_whole"]
+__all__ = ["Inputs", "Pairs", "View", "gather", "own_layout", "pool_sizes", "shared_data", "view_all", "view_whole"]
 
 Inputs = tuple[Float[Array, "..."], ...]
 """Features of some pairs, a group of columns for each block; prompts, the same for both sides, have no side axis."""
@@ -57,6 +57,11 @@ def gather(arrays: Arrays, rows: Int[Array, " batch"], view: View) -> Inputs:
     seen = view.prompted[rows][:, None]
     texts = [jnp.where(view.blocks[clips + i] & seen, p[index[:, 2]], 0.0) for i, p in enumerate(arrays.prompt)]
     return (*sides, *(texts if sides else (jnp.stack([text, text]) for text in texts)))
+
+
+def own_layout(layout: Layout, data: DataConfig) -> Layout:
+    """The blocks that a head sees of those that are loaded."""
+    return Layout(tuple(block for block in layout.blocks if block.name in data.blocks or not data.blocks))
 
 
 def shared_data(data: Sequence[DataConfig]) -> DataConfig:
@@ -109,7 +114,7 @@ Rows = Int[np.ndarray, " _"]
 
 
 def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: tuple[Rows, Rows]) -> View:
-    blocks = [name in data.blocks or not data.blocks for name in dataset.layout.names]
+    blocks = [block in own_layout(dataset.layout, data).blocks for block in dataset.layout.blocks]
     masks = (np.isin(rows, own) for rows, own in zip(shared, pool, strict=True))
     prompted = ~_of_sources(dataset, "zero_prompt_sources", data.zero_prompt_sources)
     return View(*(jnp.asarray(mask) for mask in (np.array(blocks), prompted, *masks)))
@@ -117,8 +122,9 @@ def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: t
 
 def _train_rows(dataset: Dataset, data: DataConfig) -> Rows:
     left_out = _of_sources(dataset, "leave_out", data.leave_out)
-    train = _seen(dataset, data).pairs("train")
-    rows = np.union1d(train[~left_out[train]], _added_rows(_seen(dataset, data), data.add))
+    seen = dataset.seen_by(own_layout(dataset.layout, data))
+    train = seen.pairs("train")
+    rows = np.union1d(train[~left_out[train]], _added_rows(seen, data.add))
     if len(rows) < 2:
         left = f"{len(rows)} left without {list(data.leave_out)}" if data.leave_out else f"{len(rows)}"
         raise ValueError(f"split: 'train' has too few usable pairs ({left}), BatchNorm needs at least 2")
@@ -126,7 +132,7 @@ def _train_rows(dataset: Dataset, data: DataConfig) -> Rows:
 
 
 def _valid_rows(dataset: Dataset, data: DataConfig) -> Rows:
-    valid = _seen(dataset, data).pairs("valid")
+    valid = dataset.seen_by(own_layout(dataset.layout, data)).pairs("valid")
     if not data.clean_valid:
         return valid
     rows = valid[~_of_sources(dataset, "leave_out", data.leave_out)[valid]]
@@ -155,10 +161,3 @@ def _added_rows(dataset: Dataset, ids: Sequence[str]) -> Rows:
             "accepted are pairs to train on and of no split, answered and encoded"
         )
     return rows
-
-
-def _seen(dataset: Dataset, data: DataConfig) -> Dataset:
-    """With the blocks that the head sees, so that what failed in others takes no pair from it."""
-    if not data.blocks:
-        return dataset
-    return dataset.seen_by(Layout(tuple(block for block in dataset.layout.blocks if block.name in data.blocks)))
