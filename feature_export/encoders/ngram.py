@@ -65,6 +65,10 @@ class NgramBaseline:
         norm = float(np.linalg.norm(counts)) or 1.0
         return torch.from_numpy((LENGTH * counts / norm).astype(np.float32))
 
+    def cut_tokens(self, text: str) -> int:
+        """0: it has no limit."""
+        return 0
+
 
 def _terms(text: str) -> list[str]:
     normal = unicodedata.normalize("NFKC", text).casefold()

@@ -6,6 +6,7 @@ samples, so a reward can be pushed back into a generator. Prompts that are empty
 the caller puts zeros (see `Stack.embed_prompt`).
 """
 
+from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -14,7 +15,7 @@ from torch import Tensor
 from feature_export.audio import Waveform
 from tunejury_jax.blocks import Block
 
-__all__ = ["AudioEncoder", "Encoder", "Provenance", "TextEncoder"]
+__all__ = ["AudioEncoder", "Encoder", "Framing", "Provenance", "TextEncoder", "WindowedEncoder"]
 
 _Scalar = str | int | float | bool | None
 Provenance = dict[str, _Scalar | dict[str, _Scalar]]
@@ -61,9 +62,44 @@ class AudioEncoder(Encoder, Protocol):
 
 
 @runtime_checkable
+class Framing(Protocol):
+    """How a clip is cut into what a network hears: small, without weights, and picklable, so that other processes
+    can prepare clips ahead of the network."""
+
+    def windows(self, wave: Waveform) -> tuple[Float[Tensor, " _"], ...]:
+        """At least one window of mono samples at the encoder's rate; differentiable."""
+        ...
+
+
+@runtime_checkable
+class WindowedEncoder(AudioEncoder, Protocol):
+    """An audio encoder with a network, which takes many windows of one length at once.
+
+    embed(wave) = pool(embed_windows(windows of the wave)), see `feature_export.encoders.windowed`
+    """
+
+    @property
+    def framing(self) -> Framing:
+        """Cuts clips into windows."""
+        ...
+
+    def embed_windows(self, windows: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch dim"]:
+        """Runs the network on windows of one length; a row does not depend on the rows beside it beyond rounding."""
+        ...
+
+    def pool(self, embedded: Float[Tensor, "windows dim"], lengths: Sequence[int]) -> Float[Tensor, " dim"]:
+        """The embedding of a clip from those of its windows and their lengths in samples."""
+        ...
+
+
+@runtime_checkable
 class TextEncoder(Encoder, Protocol):
     """Fills a block of the prompt table."""
 
     def embed(self, text: str) -> Float[Tensor, " dim"]:
         """Embeds one prompt that has at least one character besides white space."""
+        ...
+
+    def cut_tokens(self, text: str) -> int:
+        """How many tokens at the end of a prompt are beyond the encoder's limit and not heard."""
         ...

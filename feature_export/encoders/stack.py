@@ -80,6 +80,10 @@ class Stack:
         with torch.inference_mode():
             return {encoder.block.name: _array(encoder.embed(text)) for encoder in self.text}
 
+    def cut_tokens(self, text: str) -> dict[str, int]:
+        """By block of the text encoders: how many tokens of a prompt are beyond its limit and not heard."""
+        return {encoder.block.name: encoder.cut_tokens(text) for encoder in self.text}
+
     def embed(
         self, audio: Path | str | Shaped[np.ndarray, "..."], sample_rate_hz: int | None = None, prompt: str = ""
     ) -> dict[str, Float[np.ndarray, " _"]]:

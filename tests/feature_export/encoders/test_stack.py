@@ -55,6 +55,9 @@ class Constant:
     def embed(self, text: str) -> torch.Tensor:
         return self.ones
 
+    def cut_tokens(self, text: str) -> int:
+        return max(0, len(text) - 3)
+
 
 @pytest.mark.parametrize("prompt", ["", " ", "\t\n\u3000"])
 def test_no_prompt_is_zeros_and_not_encoded(prompt: str) -> None:
@@ -154,10 +157,23 @@ def test_samples_far_beyond_full_scale() -> None:
         joined(SAMPLES * np.float32(1e18), 24_000)
 
 
+class Misplaced(Constant):
+    """A text encoder that says it fills a block of clips."""
+
+    block = MelBaseline.block
+
+
 def test_members_belong_to_their_table() -> None:
     with pytest.raises(ValueError, match="text: expected encoders of the prompt table, got Block"):
-        Stack((), (MelBaseline(),))  # pyright: ignore[reportArgumentType]
+        Stack((), (Misplaced(),))
     with pytest.raises(ValueError, match="each block may occur once"):
         Stack((MelBaseline(), MelBaseline()), ())
     with pytest.raises(ValueError, match="at least one block"):
         Stack((), ())
+
+
+def test_tells_how_much_of_a_prompt_is_not_heard() -> None:
+    stack = load_stack(["mel"], SignalPath())
+    assert stack.cut_tokens("word " * 1000) == {"ngram_baseline": 0}
+    limited = Stack((), (Constant(),))
+    assert limited.cut_tokens("12345") == {"ngram_baseline": 2}
