@@ -20,6 +20,7 @@ from trainers.storage import shown
 from trainers.view import own_layout, pool_sizes
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.console import make_console
+from tunejury_jax.documents import as_json
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.store import FeatureStore
 
@@ -41,15 +42,15 @@ def resolved(asked: Any, store: FeatureStore) -> dict[str, Any]:
     if options.get("storage"):
         options["storage"] = shown(options["storage"])  # without its password
     identity = {"sha256": store.sha256, "sources": list(store.plan.sources)}
-    return {"asked": _listed(options), "store": identity, "environment": environment()}
+    return {"asked": as_json(options), "store": identity, "environment": environment()}
 
 
 def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
     """The checkpoint of a fitted head."""
     recipe = fitted.recipe
     training = {
-        "config": _listed(dataclasses.asdict(recipe.train)),
-        "data": _listed(dataclasses.asdict(recipe.data)),
+        "config": as_json(dataclasses.asdict(recipe.train)),
+        "data": as_json(dataclasses.asdict(recipe.data)),
         "store": {"sha256": store.sha256, "sources": list(store.plan.sources)},
         "pairs": pool_sizes(dataset, recipe.data),
         "best_epoch": fitted.best_epoch,
@@ -174,10 +175,3 @@ def _leaderboard(trials: Sequence[Mapping[str, Any]]) -> Table:
 
 def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def _listed(document: Any) -> Any:
-    """The document as JSON will give it back: tuples as lists."""
-    if isinstance(document, Mapping):
-        return {name: _listed(value) for name, value in document.items()}
-    return [_listed(value) for value in document] if isinstance(document, list | tuple) else document

@@ -16,8 +16,8 @@ report.html       all of it to look at
 """
 
 import csv
+import io
 import json
-import os
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +25,7 @@ from typing import Any
 
 from trainers.fit import EpochRow
 from tunejury_jax.checkpoint import recover
+from tunejury_jax.documents import write_whole
 from tunejury_jax.store import difference
 
 __all__ = ["RunFolder", "identity", "ranked"]
@@ -55,7 +56,7 @@ class RunFolder:
         """This run's name among those that share a storage; made once."""
         path = self.path / "worker"
         if not path.exists():
-            _write(path, uuid.uuid4().hex + "\n")
+            write_whole(path, uuid.uuid4().hex + "\n")
         return path.read_text().strip()
 
     def claim(self, config: Mapping[str, Any]) -> None:
@@ -71,7 +72,7 @@ class RunFolder:
         path = self.path / "config.json"
         if path.exists() and (lines := difference(identity(config), _read_identity(path))):
             raise ValueError(f"{self.path}: holds another run; asked for {'; '.join(lines)}. Choose another --out")
-        _write(path, json.dumps(config, indent=2) + "\n")
+        write_whole(path, json.dumps(config, indent=2) + "\n")
         recover(self.best)
 
     def log_epoch(self, row: EpochRow) -> None:
@@ -85,16 +86,16 @@ class RunFolder:
         if not self.epochs.exists():
             return
         lines = [line for line in self.epochs.read_text().splitlines() if _trial(line) in finished]
-        _write(self.epochs, "".join(line + "\n" for line in lines))
+        write_whole(self.epochs, "".join(line + "\n" for line in lines))
 
     def write_measured(self, heads: Sequence[Mapping[str, Any]], tables: Sequence[Mapping[str, Any]]) -> None:
         """Writes `heads.jsonl` and `tables.json` of a preset."""
-        _write(self.measured, "".join(json.dumps(head) + "\n" for head in heads))
-        _write(self.tables, json.dumps(tables, indent=2) + "\n")
+        write_whole(self.measured, "".join(json.dumps(head) + "\n" for head in heads))
+        write_whole(self.tables, json.dumps(tables, indent=2) + "\n")
 
     def write_trials(self, trials: Sequence[Mapping[str, Any]]) -> None:
         """Writes `trials.jsonl`, and `leaderboard.csv` with the finished trials, lowest validation loss first."""
-        _write(self.trials, "".join(json.dumps(trial) + "\n" for trial in trials))
+        write_whole(self.trials, "".join(json.dumps(trial) + "\n" for trial in trials))
         _write_leaderboard(self.leaderboard, ranked(trials))
 
 
@@ -107,14 +108,13 @@ def ranked(trials: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _write_leaderboard(path: Path, trials: Sequence[Mapping[str, Any]]) -> None:
     columns = ("trial", "valid_loss", "valid_accuracy", "best_epoch", "epochs", "seconds")
     names = sorted({name for trial in trials for name in trial["params"]})
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["rank", *columns, *names])
-        for rank, trial in enumerate(trials, start=1):
-            params = [trial["params"].get(name, "") for name in names]
-            table.writerow([rank, *(trial[column] for column in columns), *params])
-    os.replace(partial, path)
+    text = io.StringIO(newline="")
+    table = csv.writer(text)
+    table.writerow(["rank", *columns, *names])
+    for rank, trial in enumerate(trials, start=1):
+        params = [trial["params"].get(name, "") for name in names]
+        table.writerow([rank, *(trial[column] for column in columns), *params])
+    write_whole(path, text.getvalue())
 
 
 def identity(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,9 +135,3 @@ def _trial(line: str) -> int | None:
         return json.loads(line)["trial"]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(text)
-    os.replace(partial, path)

@@ -5,7 +5,6 @@ dropout follow from seed and epoch, so there is no more to keep. Orbax writes a 
 when it is whole.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ import orbax.checkpoint as ocp
 
 from trainers.population import EpochMetrics, Member
 from trainers.recipe import Recipe
+from tunejury_jax.documents import as_json
 
 __all__ = ["EpochValues", "History", "Saved", "Saves"]
 
@@ -83,7 +83,10 @@ class Saves:
         """Replaces the save by these heads."""
         started = time.monotonic()
         members = {str(number): head.member for number, head in heads.items()}
-        notes = {str(n): {"history": asdict(head.history), "recipe": _plain(recipes[n])} for n, head in heads.items()}
+        notes = {
+            str(n): {"history": asdict(head.history), "recipe": asdict(recipes[n])}
+            for n, head in heads.items()
+        }
         items = {"members": ocp.args.StandardSave(members), "notes": ocp.args.JsonSave(notes)}
         self._manager.save((self._manager.latest_step() or 0) + 1, args=ocp.args.Composite(**items))
         self._last = time.monotonic()
@@ -100,7 +103,7 @@ class Saves:
         if step is None:
             return {}
         notes = self._manager.restore(step, args=ocp.args.Composite(notes=ocp.args.JsonRestore()))["notes"]
-        if any(notes.get(str(n), {}).get("recipe") != _plain(recipe) for n, recipe in recipes.items()):
+        if any(notes.get(str(n), {}).get("recipe") != as_json(asdict(recipe)) for n, recipe in recipes.items()):
             return {}
         shape = jax.eval_shape(lambda: start(next(iter(recipes))))
         restore = ocp.args.StandardRestore(dict.fromkeys(notes, shape))
@@ -117,10 +120,6 @@ class Saves:
 
     def __exit__(self, *error: object) -> None:
         self._manager.close()
-
-
-def _plain(recipe: Recipe) -> Any:
-    return json.loads(json.dumps(asdict(recipe)))
 
 
 def _history(notes: Mapping[str, Any]) -> History:

@@ -6,7 +6,6 @@ no more are trained than were asked for.
 """
 
 import contextlib
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from trainers.fit import Fit
 from trainers.storage import open_study, shown
+from tunejury_jax.documents import as_json
 from tunejury_jax.store import difference
 
 __all__ = ["SharedStudy", "ended", "row_of"]
@@ -36,7 +36,7 @@ class SharedStudy:
         self._worker = worker
         self._study = open_study(location, STUDY)
         self._storage, self._id = self._study._storage, self._study._study_id
-        self._claim(f"storage: {shown(location)}", json.loads(json.dumps(identity)))
+        self._claim(f"storage: {shown(location)}", as_json(identity))
         self._withdraw_lost()  # a kill may have come before
 
     def heads(self) -> dict[int, FrozenTrial]:

@@ -12,7 +12,8 @@ import jax
 
 from trainers.config import SweepConfig
 from trainers.data import Dataset, load_dataset
-from trainers.fit import EpochRow, fit
+from trainers.epoch_log import epoch_log
+from trainers.fit import fit
 from trainers.hosts import agree, join, leads
 from trainers.kept import KeptHeads
 from trainers.live_table import LiveTable, live_table
@@ -127,9 +128,9 @@ class _Sweep:
     def run(self, heads: int) -> None:
         """Trains until the search has all its heads."""
         self._folder.forget_epochs(self._search.finished)
-        self._folder.write_trials(self._search.rows())  # a run that was killed may have recorded trials and no more
-        done = len(self._search.rows())
-        with self._saves() as saves, live_table("sweep", heads, self._config.max_epochs, done) as table:
+        done = self._search.rows()
+        self._folder.write_trials(done)  # a run that was killed may have recorded trials and no more
+        with self._saves() as saves, live_table("sweep", heads, self._config.max_epochs, len(done)) as table:
             while batch := self._search.ask():
                 self._train(batch, saves, table)
             agree({})  # there is no more
@@ -149,15 +150,10 @@ class _Sweep:
         return {proposal.number for proposal in batch if not self._full or proposal.params["head"] == FULL}
 
     def _train(self, batch: Sequence[Proposal], saves: Saves | None, table: LiveTable) -> None:
-        def log(row: EpochRow) -> None:
-            self._folder.log_epoch(row)
-            table.epoch(row.head, row)
-            for tracker in self._trackers:
-                tracker.log(row.head, row)
-
         recipes = agree({proposal.number: proposal.recipe for proposal in batch})
         table.start(list(recipes))
         halving, contenders = self._config.halving, self._contenders(batch)
+        log = epoch_log(self._folder, table, self._trackers)
         for number, fitted in fit(recipes, self._dataset, log, halving=halving, saves=saves):
             if fitted.state == "complete":
                 self._kept.add(number, release(fitted, self._dataset, self._store), contender=number in contenders)

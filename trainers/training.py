@@ -7,7 +7,8 @@ from typing import Any
 
 from trainers.config import RunConfig
 from trainers.data import load_dataset
-from trainers.fit import EpochRow, Fit, fit
+from trainers.epoch_log import epoch_log
+from trainers.fit import Fit, fit
 from trainers.live_table import live_table
 from trainers.recipe import Recipe
 from trainers.results import finish, release, resolved
@@ -32,14 +33,8 @@ def train(config: RunConfig) -> None:
     folder.forget_epochs(())
     trackers = make_trackers(config.trackers, folder.path, dataclasses.asdict(config))
     with Saves(folder.state, config.save_every_s) as saves, live_table("train", 1, config.train.max_epochs) as table:
-
-        def log(row: EpochRow) -> None:
-            folder.log_epoch(row)
-            table.epoch(0, row)
-            for tracker in trackers:
-                tracker.log(0, row)
-
         table.start([0])
+        log = epoch_log(folder, table, trackers)
         ((_, fitted),) = fit({0: Recipe(config.train, config.data)}, dataset, log, saves=saves)
         table.end(0, fitted.state)
         if fitted.state == "complete":

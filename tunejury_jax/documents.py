@@ -1,10 +1,11 @@
-"""JSON objects that come from files: bounded in size, checked to be objects, errors that say where."""
+"""Documents in files: JSON objects bounded in size and checked, text that is there as a whole or not at all."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-__all__ = ["parse_object", "read_bounded", "read_object"]
+__all__ = ["as_json", "parse_object", "read_bounded", "read_object", "write_whole"]
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
@@ -48,3 +49,15 @@ def parse_object(data: bytes, name: str, max_bytes: int) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError(f"{name}: expected a JSON object, got {type(document).__name__}")
     return document
+
+
+def as_json(document: Any) -> Any:
+    """The document as JSON will give it back: tuples as lists, keys as text."""
+    return json.loads(json.dumps(document))
+
+
+def write_whole(path: Path, data: str | bytes) -> None:
+    """Writes a file that is there as a whole, the old or the new, whenever the process is killed."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(data.encode() if isinstance(data, str) else data)
+    os.replace(partial, path)

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 from scipy.special import expit, ndtri
 
-__all__ = ["Accuracy", "Interval", "McNemar", "ReliabilityBin", "accuracy", "bootstrap", "expected_calibration_error"]
-__all__ += ["log_loss", "mcnemar", "outcomes", "reliability", "spearman", "wilson"]
+__all__ = ["Accuracy", "Interval", "McNemar", "ReliabilityBin", "accuracy", "bootstrap", "brier"]
+__all__ += ["expected_calibration_error", "log_loss", "mcnemar", "outcomes", "reliability", "spearman", "wilson"]
 
 Pairs = Float[np.ndarray, " pairs"]
 Rows = Float[np.ndarray, " rows"]
@@ -164,6 +164,18 @@ def log_loss(margins: Pairs, targets: Pairs) -> float:
     margins, targets = _checked(margins, targets)
     # logaddexp, since exp(800) overflows; and not softplus(m) - y m, which cancels where the pair is right.
     return float(np.mean(targets * np.logaddexp(0, -margins) + (1 - targets) * np.logaddexp(0, margins)))
+
+
+def brier(margins: Pairs, targets: Pairs) -> float:
+    """Mean squared error of the probabilities, ties included (Monthly Weather Review 78, 1950); margins of 0 that
+    meet decisive pairs give 1/4.
+
+        mean of  (sigmoid(m) - y)^2
+
+    Arguments are those of `outcomes`, but all pairs may be ties.
+    """
+    margins, targets = _checked(margins, targets)
+    return float(np.mean(np.square(expit(margins) - targets)))
 
 
 def mcnemar(correct_a: Bool[np.ndarray, " pairs"], correct_b: Bool[np.ndarray, " pairs"]) -> McNemar:

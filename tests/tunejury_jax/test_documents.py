@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunejury_jax.documents import parse_object, read_bounded, read_object
+from tunejury_jax.documents import as_json, parse_object, read_bounded, read_object, write_whole
 
 
 def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -34,3 +34,21 @@ def test_a_file_at_the_limit_is_read_and_one_above_is_not(tmp_path: Path) -> Non
     assert read_bounded(tmp_path / "a", 5) == b"12345"
     with pytest.raises(ValueError, match="a: 5 bytes, accepted are at most 4"):
         read_bounded(tmp_path / "a", 4)
+
+
+def test_as_json_is_what_a_file_gives_back() -> None:
+    assert as_json({"widths": (1, 2), 3: None}) == {"widths": [1, 2], "3": None}
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        as_json({"path": Path()})
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.txt"
+    write_whole(path, "é\r\n")
+    assert path.read_bytes() == "é\r\n".encode()
+    write_whole(path, b"\xff")
+    assert path.read_bytes() == b"\xff"
+    monkeypatch.setattr(Path, "write_bytes", lambda self, data: (_ for _ in ()).throw(OSError("full")))
+    with pytest.raises(OSError, match="full"):
+        write_whole(path, "new")
+    assert path.read_bytes() == b"\xff"
