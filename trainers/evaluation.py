@@ -147,14 +147,19 @@ def _measure(predicted: Margins, targets: Margins) -> dict[str, Any]:
     decided = (
         binomtest(whole.correct, whole.n_decisive - whole.undecided) if whole.n_decisive > whole.undecided else None
     )
-    bins = reliability(predicted, targets)
+    bins, decisive = reliability(predicted, targets), targets != 0.5
     return {
         "accuracy": whole._asdict(),
         "chance": {"value": 0.5, "p": float(decided.pvalue) if decided else 1.0},
         "log_loss": _with_interval(log_loss, predicted, targets),
-        "ece": _with_interval(lambda m, t: expected_calibration_error(reliability(m, t)), predicted, targets),
+        # Ties have no part in it; drawn anew with them, a small split could come to nothing but ties.
+        "ece": _with_interval(_ece, predicted[decisive], targets[decisive]),
         "bins": [row._asdict() for row in bins],
     }
+
+
+def _ece(predicted: Margins, targets: Margins) -> float:
+    return expected_calibration_error(reliability(predicted, targets))
 
 
 def _with_interval(statistic: Callable[..., float], predicted: Margins, targets: Margins) -> dict[str, float]:

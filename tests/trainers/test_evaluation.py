@@ -18,6 +18,7 @@ from trainers.recipe import DataConfig, Recipe, TrainConfig
 from trainers.results import release
 from tunejury_jax.blocks import FACTS as FACT_NAMES
 from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.pairs import SPLITS
 from tunejury_jax.store import FeatureStore
 
 RECIPE = TrainConfig(learning_rate=1e-2, widths=(6,), max_epochs=2, dropout=0.0)
@@ -177,3 +178,16 @@ def test_what_is_saved_is_what_was_measured(
     header, *rows = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert header == "pair_id,source,target,margin"
     assert len(rows) == len(measured.margins) == len(dataset.splits["valid"])
+
+
+def test_a_split_of_one_answer_among_ties_has_intervals(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore
+) -> None:
+    """Drawn anew together, the four pairs would now and then be ties alone."""
+    rows = dataset.splits["test"]
+    tied = np.asarray(dataset.arrays.target)[rows] == 0.5
+    few = np.full_like(dataset.split, SPLITS.index("none"))
+    few[[rows[~tied][0], *rows[tied][:3]]] = SPLITS.index("test")
+    measured = evaluate(checkpoint, replace(dataset, split=few), store, "test").metrics
+    assert measured["accuracy"]["ties"] == 3
+    assert measured["ece"]["low"] == measured["ece"]["value"] == measured["ece"]["high"]
