@@ -11,6 +11,7 @@ from tunejury_jax.pairs import Split
 __all__ = [
     "EvaluateConfig",
     "ExportConfig",
+    "ExportFormat",
     "HostsConfig",
     "PresetName",
     "RunConfig",
@@ -22,6 +23,7 @@ PresetName = Literal[
     "release", "leave-out", "input-ablation", "musicprefs-zero", "seeds", "encoder-swap", "k-sweep-retrain", "paper"
 ]
 TrackerName = Literal["tensorboard", "wandb"]
+ExportFormat = Literal["safetensors", "torch", "orbax", "stablehlo"]
 PRESET_ONLY = ("seeds", "increment")
 SEARCH_ONLY = ("trials", "halving", "keep", "space")
 
@@ -160,7 +162,10 @@ class ExportConfig:
     run: str
     """Run folder of a training run or a sweep."""
     out: str
-    """Checkpoint folder to write."""
+    """Folder to write."""
+    format: ExportFormat = "safetensors"
+    """safetensors: a checkpoint, as everything here reads it; torch: .pt files as upstream's code loads them; orbax:
+    arrays for JAX programs; stablehlo: the compiled scoring function, which runs without this project."""
     top: int | None = None
     """Combine this many of the best heads that the run kept: those of the widths, blocks and data of the best one."""
     trials: tuple[int, ...] = ()

@@ -1,4 +1,4 @@
-"""python -m trainers.export: copy a run's best head, or an ensemble of its heads, out as a checkpoint folder."""
+"""python -m trainers.export: copy a run's best head, or an ensemble of its heads, out in one of several forms."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ __all__ = ["main"]
 def main(config: ExportConfig) -> None:
     """Loads heads of the run, which checks every array of them, and writes them to a folder of their own."""
     # These here, so that --help does not wait for JAX.
+    from trainers.exporting import FORMATS
     from trainers.run_folder import RunFolder
     from trainers.selection import select
     from tunejury_jax.checkpoint import Checkpoint
@@ -26,7 +27,7 @@ def main(config: ExportConfig) -> None:
         checkpoint = ensemble([head.checkpoint for head in chosen.heads])
     else:
         checkpoint = Checkpoint.load(folder.best)
-    checkpoint.save(out)
+    FORMATS[config.format](checkpoint, out)
     members = f", {checkpoint.members} members" if checkpoint.members > 1 else ""
     print(f"Written: {out} ({checkpoint.sha256[:12]}, blocks {', '.join(checkpoint.layout.names)}{members})")
 

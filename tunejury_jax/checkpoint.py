@@ -13,12 +13,11 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Array, Float
 from safetensors import SafetensorError
@@ -29,8 +28,9 @@ from tunejury_jax.documents import parse_object, read_bounded
 from tunejury_jax.head import Head, Variables, evaluate_head
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.members import from_stacked_state, is_stacked, member_count, stack, take, to_stacked_state
-from tunejury_jax.model_card import model_card
+from tunejury_jax.model_card import SCORING, model_card
 from tunejury_jax.prediction import member_scores
+from tunejury_jax.provenance import comparable
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
 from tunejury_jax.store.plan import difference, fingerprint
 
@@ -78,6 +78,13 @@ class Checkpoint:
         return self.variables if is_stacked(self.variables) else stack([self.variables])
 
     @property
+    def single(self) -> Variables:
+        """The variables of the only head, without a member axis."""
+        if self.members > 1:
+            raise ValueError(f"single: the checkpoint has {self.members} members")
+        return take(self.variables, 0) if is_stacked(self.variables) else self.variables
+
+    @property
     def sha256(self) -> str:
         """Identity of the head: a digest of its weights, layout and encoders, not of its metrics or model card."""
         config = self._config()
@@ -106,7 +113,7 @@ class Checkpoint:
         return replace(self, variables=take(self.variables, number), metrics={})
 
     def require_encoders(self, encoders: Mapping[str, Mapping[str, Any]], origin: str) -> None:
-        """Refuses features of other encoders than the head was trained on.
+        """Refuses features of other encoders than the head was trained on, as far as it is known (`provenance.py`).
 
         Args:
             encoders: Block name -> provenance of what made the features at hand; further blocks are ignored.
@@ -120,19 +127,29 @@ class Checkpoint:
                 raise ValueError(
                     f"{origin}: has no block {name!r}, which the checkpoint needs; it has {sorted(encoders)}"
                 )
-            if lines := difference(encoders[name], trained_on):
+            if lines := difference(comparable(encoders[name], trained_on), trained_on):
                 raise ValueError(
                     f"{origin}: block {name!r} was made otherwise than the checkpoint's: {'; '.join(lines)}"
                 )
 
     def save(self, folder: Path) -> None:
         """Writes the folder; one that stands there is replaced as a whole, never half (see `recover`)."""
+        self.save_as(folder, SCORING, lambda partial: (partial / "model.safetensors").write_bytes(self._weights()))
+
+    def save_as(self, folder: Path, use: Iterable[str], write_arrays: Callable[[Path], object]) -> None:
+        """Writes the folder with its arrays in another form, which `load` does not read.
+
+        Args:
+            folder: Replaced as a whole, as by `save`.
+            use: Lines of the model card that say how it is used.
+            write_arrays: Is given an existing folder to write them to.
+        """
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / "config.json").write_text(json.dumps(self._config(), indent=2) + "\n")
-        (partial / "model.safetensors").write_bytes(self._weights())
-        (partial / "README.md").write_text(model_card(self._config()))
+        write_arrays(partial)
+        (partial / "README.md").write_text(model_card(self._config(), use))
         _replace(partial, folder)
 
     @classmethod
@@ -226,8 +243,13 @@ def _member_axis(head: Mapping[str, Any]) -> int | None:
 
 def _read_weights(path: Path, head: HeadConfig, members: int | None) -> Variables:
     try:
-        state: dict[str, np.ndarray] = load(_bounded(path, MAX_WEIGHT_BYTES))
-        variables = from_state_dict(state, head) if members is None else from_stacked_state(state, head, members)
+        state = {name: _float32(array) for name, array in load(_bounded(path, MAX_WEIGHT_BYTES)).items()}
+        return from_state_dict(state, head) if members is None else from_stacked_state(state, head, members)
     except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-    return jax.tree.map(lambda array: array.astype(np.float32), variables)
+
+
+def _float32(array: np.ndarray) -> np.ndarray:
+    """Before values are checked: a float64 may be finite and its float32 not. Other types are left to be refused."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32) if np.issubdtype(array.dtype, np.floating) else array

@@ -1,16 +1,30 @@
 """The `tunejury` command."""
 
 import json
+from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from tunejury_jax.console import command, make_console
+from tunejury_jax.extras import import_extra
+
+if TYPE_CHECKING:
+    from tunejury_jax.blocks import Layout
 
 __all__ = ["main"]
+
+SIGNAL_PATHS = {
+    "upstream": "assumed, the file does not say: audio through 16 kHz, as upstream documents for CLAP; of clips over "
+    "10 s the middle, where upstream drew a window at random",
+    "native": "assumed, the file does not say: audio straight to the encoders' rates, which published heads were not "
+    "trained on; scores will differ from upstream's",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +53,7 @@ class Score:
             raise ValueError("inputs: expected at least one file or folder")
         files, passed_over = find_audio(self.inputs, accepted_audio())
         scorer = Scorer.from_checkpoint(self.checkpoint, conservative=self.conservative)
+        import_extra("feature_export.weights.licences", "scoring audio").require_accepted(scorer.checkpoint.encoders)
         table = ScoreTable(scorer, f"{self.checkpoint}, prompt {self.prompt!r}")
         failed = 0
         rows_out = self.jsonl.open("w", encoding="utf-8") if self.jsonl else nullcontext()
@@ -71,7 +86,115 @@ class Doctor:
         return 0
 
 
-Command = Annotated[Score, tyro.conf.subcommand("score")] | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+@dataclass(frozen=True)
+class Convert:
+    """Turn a published head (.pt) into a checkpoint folder, or a checkpoint folder into a .pt for upstream's code."""
+
+    source: Annotated[Path, tyro.conf.Positional]
+    """A .pt file, or a checkpoint folder."""
+    destination: Annotated[Path, tyro.conf.Positional]
+    """The checkpoint folder or .pt file to write."""
+    blocks: tuple[str, ...] = ()
+    """For a .pt: the blocks of its input, where neither a .json beside it nor its width tells."""
+    encoders_from: str | None = None
+    """For a .pt: a feature store or checkpoint of the encoders that it was trained with."""
+    signal_path: Literal["upstream", "native"] | None = None
+    """For a .pt, without encoders_from: assume these features. upstream: CLAP through 16 kHz, as published heads were
+    trained; native: this project's own signal path."""
+
+    def run(self) -> int:
+        # This here, so that --help does not wait for JAX and torch.
+        upstream = import_extra("tunejury_jax.bridge.upstream", "converting heads")
+
+        if self.source.is_dir():
+            self._to_published(upstream)
+        else:
+            self._from_published(upstream)
+        return 0
+
+    def _to_published(self, upstream: ModuleType) -> None:
+        from tunejury_jax.checkpoint import Checkpoint
+
+        given = {"blocks": self.blocks, "encoders_from": self.encoders_from, "signal_path": self.signal_path}
+        if useless := [name for name, value in given.items() if value]:
+            raise ValueError(f"{useless[0]}: got {given[useless[0]]!r}, which a checkpoint folder says itself")
+        if self.destination.suffix != ".pt":
+            raise ValueError(f"destination: got {self.destination}, a checkpoint folder is converted to a .pt file")
+        upstream.export_head(Checkpoint.load(self.source), self.destination)
+        print(f"Written: {self.destination}")
+
+    def _from_published(self, upstream: ModuleType) -> None:
+        if self.destination.exists():
+            raise ValueError(f"destination: {self.destination} exists already; name a new folder")
+        checkpoint = upstream.import_head(self.source, self.blocks, partial(self._encoders, upstream))
+        checkpoint.save(self.destination)
+        print(f"Features: {self.encoders_from or SIGNAL_PATHS[self.signal_path or 'native']}")
+        print(f"Written: {self.destination} ({checkpoint.sha256[:12]}, blocks {', '.join(checkpoint.layout.names)})")
+
+    def _encoders(self, upstream: ModuleType, layout: "Layout") -> Mapping[str, Mapping[str, Any]]:
+        from tunejury_jax.provenance import assume
+
+        if self.encoders_from:
+            if self.signal_path:
+                raise ValueError(f"signal_path: got {self.signal_path!r}, which --encoders-from says itself")
+            return upstream.recorded_encoders(self.encoders_from, layout)
+        if self.signal_path is None:
+            raise ValueError(
+                f"signal_path: {self.source} does not say what made the features it was trained on; choose "
+                "--signal-path upstream, --signal-path native or --encoders-from STORE_OR_CHECKPOINT (see --help)"
+            )
+        if self.signal_path == "upstream" and "muq_audio" in layout.names:
+            raise ValueError(
+                "signal_path: got 'upstream', which fed MuQ-MuLan 16 kHz samples as if they were 24 kHz and encoded "
+                "empty prompts; that is not done here, accepted is 'native'"
+            )
+        audio = import_extra("feature_export.audio", "the signal path")
+        return assume(layout, asdict(audio.SignalPath(train16k=self.signal_path == "upstream")))
+
+
+@dataclass(frozen=True)
+class ListEncoders:
+    """List the encoders: licence, size, and whether the weights are there."""
+
+    def run(self) -> int:
+        import_extra("feature_export.weights.commands", "encoders").show_encoders()
+        return 0
+
+
+@dataclass(frozen=True)
+class FetchEncoder:
+    """Fetch the weights of an encoder, or check those that are there; an interrupted download continues."""
+
+    name: Annotated[Literal["clap", "mert", "muq"], tyro.conf.Positional]
+    """Whose weights."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Take the files from this folder instead of the Hugging Face hub: a hub cache, a clone, or our own layout."""
+    accept: str | None = None
+    """Accept a non-commercial licence in words, where nobody can be asked: "I accept LICENCE for WEIGHTS"."""
+
+    def run(self) -> int:
+        import_extra("feature_export.weights.commands", "encoders").fetch_encoder(self.name, self.source, self.accept)
+        return 0
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """List the encoders, or fetch their weights."""
+
+    action: (
+        Annotated[ListEncoders, tyro.conf.subcommand("list")] | Annotated[FetchEncoder, tyro.conf.subcommand("fetch")]
+    ) = ListEncoders()
+
+    def run(self) -> int:
+        return self.action.run()
+
+
+Command = (
+    Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+    | Annotated[Encoders, tyro.conf.subcommand("encoders")]
+)
 
 
 def run(chosen: Command) -> int:

@@ -1,10 +1,15 @@
 """The README.md of a checkpoint: what the head is, what it was trained on, what was measured, who may use it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-__all__ = ["model_card"]
+from tunejury_jax.provenance import is_assumed
+
+__all__ = ["SCORING", "model_card"]
+
+SCORING = ("```", 'tunejury score my_song.wav --checkpoint THIS_FOLDER --prompt "calm piano"', "```")
+"""How the card of a checkpoint folder says it is used."""
 
 NON_COMMERCIAL = {
     "mert": "MERT (CC-BY-NC-4.0)",
@@ -14,11 +19,11 @@ NON_COMMERCIAL = {
 BASELINES = ("mel_baseline", "ngram_baseline")
 
 
-def model_card(config: Mapping[str, Any]) -> str:
-    """Writes the model card of a checkpoint from its `config.json`."""
+def model_card(config: Mapping[str, Any], use: Iterable[str] = SCORING) -> str:
+    """Writes the model card of a checkpoint from its `config.json`, with these lines on how to use it."""
     ensemble = [_ensemble(config)] if "members" in config["head"] else []
     facts = (_inputs(config), _training(config), _metrics(config), _licence(config))
-    sections = (_heading(config), _use(), *ensemble, *facts)
+    sections = (_heading(config), ("## Use", "", *use), *ensemble, *facts)
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
 
 
@@ -34,25 +39,13 @@ def _heading(config: Mapping[str, Any]) -> Iterator[str]:
         yield "not a TuneJury model.**"
 
 
-def _use() -> Iterator[str]:
-    yield "## Use"
-    yield ""
-    yield "```"
-    yield 'tunejury score my_song.wav --checkpoint THIS_FOLDER --prompt "calm piano"'
-    yield "```"
-
-
 def _ensemble(config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Ensemble"
     yield ""
     yield f"An ensemble of {config['head']['members']} heads of one shape; the score is the mean of theirs. The offset"
     yield "of a head's score is arbitrary, so each output bias was shifted until all heads had the same mean score over"
     yield "the validation clips, which changes no margin. The standard deviation over the heads (`std`) is then their"
-    yield "disagreement; `--conservative K` scores mean - K std:"
-    yield ""
-    yield "```"
-    yield "tunejury score my_song.wav --checkpoint THIS_FOLDER --conservative 1"
-    yield "```"
+    yield "disagreement; `--conservative K` scores mean - K std."
     yield ""
     yield "The standard deviation is the disagreement of heads that were trained on the same data, not the full"
     yield "uncertainty of the score: where all of them are wrong alike, it is small."
@@ -67,6 +60,10 @@ def _inputs(config: Mapping[str, Any]) -> Iterator[str]:
         encoder = config["encoders"][block["name"]]
         revision = encoder["provenance"].get("revision", "")
         yield f"| {block['name']} | {block['dim']} | {block['table']} | {revision} | {encoder['fingerprint']} |"
+    if any(is_assumed(encoder["provenance"]) for encoder in config["encoders"].values()):
+        yield ""
+        yield "**Imported from a file that does not say what made its features. The encoders and their signal path are"
+        yield "assumed; if they were others, scores are off.**"
 
 
 def _training(config: Mapping[str, Any]) -> Iterator[str]:

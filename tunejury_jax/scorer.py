@@ -21,7 +21,7 @@ from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head import Head
 from tunejury_jax.prediction import ClipPrediction, Prediction, mean_and_std
 
-__all__ = ["EncoderStack", "Scorer", "accepted_audio"]
+__all__ = ["EncoderStack", "Scorer", "accepted_audio", "require_conservative"]
 
 BATCH_ROWS = 256
 
@@ -58,7 +58,7 @@ class Scorer:
         Raises:
             ValueError: The stack's encoders are others, or `conservative` is not usable with this checkpoint.
         """
-        _require_conservative(conservative, checkpoint.members)
+        require_conservative(conservative, checkpoint.members)
         self.checkpoint, self.conservative = checkpoint, conservative
         self._predict = _compiled(checkpoint)
         if stack is not None:
@@ -135,7 +135,8 @@ class Scorer:
         return stack
 
 
-def _require_conservative(conservative: float, members: int) -> None:
+def require_conservative(conservative: float, members: int) -> None:
+    """Refuses a number of standard deviations that cannot be taken off the mean of so many members."""
     if not (math.isfinite(conservative) and conservative >= 0):
         raise ValueError(f"conservative: got {conservative}, accepted are finite numbers from 0")
     if conservative > 0 and members == 1:

@@ -13,7 +13,7 @@ import numpy as np
 from tunejury_jax.head import Variables
 from tunejury_jax.head_config import HeadConfig
 
-__all__ = ["expected_shapes", "from_state_dict", "infer_config", "to_state_dict"]
+__all__ = ["COUNTER", "StateDict", "expected_shapes", "from_state_dict", "infer_config", "to_state_dict"]
 
 COUNTER = ".num_batches_tracked"
 

@@ -13,12 +13,16 @@ __all__ = ["chroma_basis", "mel_basis", "modulation_basis"]
 
 
 @functools.lru_cache(maxsize=8)
-def mel_basis(bands: int, n_fft: int, sample_rate_hz: int) -> Float[np.ndarray, "bands bins"]:
-    """Triangles on Slaney's mel scale from 0 Hz to the Nyquist frequency, each with area 1 over its bins.
+def mel_basis(
+    bands: int, n_fft: int, sample_rate_hz: int, low_hz: float = 0.0, high_hz: float | None = None
+) -> Float[np.ndarray, "bands bins"]:
+    """Triangles on Slaney's mel scale from `low_hz` to `high_hz` (by default the Nyquist frequency), each with area 1
+    over its bins.
 
     The scale is linear with 200/3 Hz a mel below 1 kHz and logarithmic with 27 mel for a factor of 6.4 above.
     """
-    edges_hz = _slaney_hz(np.linspace(0.0, _slaney_mel(sample_rate_hz / 2), bands + 2))
+    high_hz = sample_rate_hz / 2 if high_hz is None else high_hz
+    edges_hz = _slaney_hz(np.linspace(_slaney_mel(low_hz), _slaney_mel(high_hz), bands + 2))
     bins_hz = np.fft.rfftfreq(n_fft, 1 / sample_rate_hz)
     rising = (bins_hz - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
     falling = (edges_hz[2:, None] - bins_hz) / np.diff(edges_hz)[1:, None]

@@ -1,12 +1,18 @@
-"""`trainers.export` on ensembles: what it writes, prints and refuses."""
+"""`trainers.export`: ensembles and formats, what it writes, prints and refuses."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
+import torch
 from random_ensembles import SHARED
 from random_heads import random_checkpoint
+from torch_twin import Twin
 
 from trainers import export
 from trainers.config import ExportConfig
@@ -105,3 +111,99 @@ def test_a_folder_is_not_overwritten_by_an_ensemble(run: Path, tmp_path: Path) -
 def test_options_that_make_no_choice_are_refused(asked: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ExportConfig("run", "out", **asked)
+
+
+@pytest.mark.parametrize("format", ["safetensors", "torch", "orbax", "stablehlo"])
+@pytest.mark.parametrize("top", [1, 3])
+def test_every_format_is_a_folder_that_describes_itself(run: Path, tmp_path: Path, format: Any, top: int) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "out"), format=format, top=top))
+    export.main(ExportConfig(str(run), str(tmp_path / "plain"), top=top))
+    files = {path.name for path in (tmp_path / "out").iterdir()}
+    several = {f"member_{number}.pt" for number in range(3)}
+    payload = {
+        "safetensors": {"model.safetensors"},
+        "torch": several if top == 3 else {"head.pt"},
+        "orbax": {"arrays"},
+        "stablehlo": {"scorer.stablehlo"},
+    }
+    assert files == {"config.json", "README.md"} | payload[format]
+    assert (tmp_path / "out" / "config.json").read_text() == (tmp_path / "plain" / "config.json").read_text()
+
+
+def features(rows: int = 7) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((rows, 12)).astype(np.float32)
+
+
+def test_orbax_arrays_are_the_variables_bit_by_bit(run: Path, tmp_path: Path) -> None:
+    for top in (1, 3):
+        export.main(ExportConfig(str(run), str(tmp_path / f"out{top}"), format="orbax", top=top))
+        export.main(ExportConfig(str(run), str(tmp_path / f"plain{top}"), top=top))
+        with ocp.StandardCheckpointer() as checkpointer:
+            found = checkpointer.restore(tmp_path / f"out{top}" / "arrays")
+        jax.tree.map(np.testing.assert_array_equal, found, Checkpoint.load(tmp_path / f"plain{top}").variables)
+
+
+def test_torch_files_average_to_the_ensemble(run: Path, tmp_path: Path) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "out"), format="torch", top=3))
+    export.main(ExportConfig(str(run), str(tmp_path / "plain"), top=3))
+    scores = []
+    for number in range(3):
+        twin = Twin(12, (6, 4)).eval()
+        twin.load_state_dict(torch.load(tmp_path / "out" / f"member_{number}.pt", weights_only=True), strict=True)
+        scores.append(twin(torch.from_numpy(features())).detach().numpy())
+    expected = Scorer.from_checkpoint(tmp_path / "plain").predict_features(features())
+    np.testing.assert_allclose(np.mean(scores, axis=0), expected.mean, atol=2e-5)
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import export
+
+program = export.deserialize(bytearray(Path(sys.argv[1], "scorer.stablehlo").read_bytes()))
+for rows in (1, 7, 300):
+    mean, std = jax.jit(program.call)(np.load(sys.argv[2])[:rows])
+    assert mean.shape == std.shape == (min(rows, 300),)
+np.save(sys.argv[3], np.stack([mean, std]))
+foreign = {name.partition(".")[0] for name in sys.modules} & {"tunejury_jax", "trainers", "flax", "torch", "orbax"}
+assert not foreign, foreign
+"""
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_a_compiled_scorer_runs_where_this_project_is_not(run: Path, tmp_path: Path, top: int) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "out"), format="stablehlo", top=top))
+    export.main(ExportConfig(str(run), str(tmp_path / "plain"), top=top))
+    np.save(tmp_path / "x.npy", features(300))
+    # -I: nothing of the working directory or of PYTHONPATH can be imported.
+    command = [sys.executable, "-I", "-c", ELSEWHERE, tmp_path / "out", tmp_path / "x.npy", tmp_path / "y.npy"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    mean, std = np.load(tmp_path / "y.npy")
+    expected = Scorer.from_checkpoint(tmp_path / "plain").predict_features(features(300))
+    np.testing.assert_allclose(mean, expected.mean, atol=2e-5)
+    np.testing.assert_allclose(std, expected.std, atol=2e-5)
+    assert (std.max() > 0.1) == (top > 1)
+
+
+def test_the_card_of_a_compiled_scorer_is_code_that_runs(run: Path, tmp_path: Path) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "out"), format="stablehlo"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0].replace("THIS_FOLDER", str(tmp_path / "out"))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    expected = Scorer.from_checkpoint(run / "best").score_features(np.zeros((3, 12), np.float32))
+    np.testing.assert_allclose(names["mean"], expected, atol=2e-5)
+    assert "toy (8), words (4)" in card
+
+
+def test_the_card_of_orbax_arrays_is_code_that_runs(run: Path, tmp_path: Path) -> None:
+    export.main(ExportConfig(str(run), str(tmp_path / "out"), format="orbax"))
+    card = (tmp_path / "out" / "README.md").read_text()
+    code = card.split("```python\n")[1].split("```")[0]
+    names: dict[str, Any] = {}
+    exec(code.replace("/absolute/path/to/THIS_FOLDER", str(tmp_path / "out")), names)
+    assert names["variables"].keys() == {"params", "batch_stats"}

@@ -240,6 +240,13 @@ def test_weights_of_another_float_type_become_float32(folder):
         np.testing.assert_array_equal(loaded[name], state[name].astype(np.float32))
 
 
+def test_weights_that_only_float64_can_hold_are_refused(folder):
+    state = {name: values.astype(np.float64) for name, values in to_state_dict(random_checkpoint().variables).items()}
+    state["net.4.weight"][0, 0] = 1e60
+    save_file(state, folder / "model.safetensors")
+    refused(folder, "model.safetensors: net.4.weight: holds values that are not finite")
+
+
 def test_identity_is_weights_layout_and_encoders_and_nothing_else():
     checkpoint = random_checkpoint(**FACTS)
     same = dataclasses.replace(checkpoint, metrics={"valid_loss": 9.0}, training={})
