@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-from jaxtyping import Bool, Float64, Int
+from jaxtyping import Bool, Float64, Int, Shaped
+from pyarrow import csv
 
 __all__ = ["Battles", "Columns", "read_battles"]
 
@@ -53,7 +52,8 @@ class Battles(NamedTuple):
         """Some of the battles, in the given order; the systems keep their codes."""
         rows = np.asarray(rows, int)
         ids = tuple(self.ids[row] for row in rows)
-        return Battles(ids, self.systems, *(values[rows] for values in self[2:]))
+        a, b, margin, a_won = self.system_a[rows], self.system_b[rows], self.margin[rows], self.a_won[rows]
+        return Battles(ids, self.systems, a, b, margin, a_won)
 
 
 def read_battles(path: Path, columns: Columns | None = None) -> Battles:
@@ -68,53 +68,54 @@ def read_battles(path: Path, columns: Columns | None = None) -> Battles:
             no finite number, or an id occurs twice; names the rows, counted from 1 below the header.
     """
     columns = columns or Columns()
-    table = _read_csv(path, columns)
-    preference = table[columns.preference]
-    _refuse(path, columns.preference, preference, pc.invert(pc.is_in(preference, pa.array(WINNERS))), "A or B")
-    scores = [_scores(path, name, table[name]) for name in (columns.score_a, columns.score_b)]
-    systems, codes = _systems(path, [columns.system_a, columns.system_b], table)
-    ids = tuple(table[columns.id].to_pylist())
+    texts = _read_csv(path, columns)
+    preference = texts[columns.preference]
+    _refuse(path, columns.preference, preference, ~np.isin(preference, WINNERS), "A or B")
+    score_a, score_b = (_scores(path, name, texts[name]) for name in (columns.score_a, columns.score_b))
+    sides = (texts[columns.system_a], texts[columns.system_b])
+    systems = tuple(sorted({*sides[0], *sides[1]}))
+    codes = {system: code for code, system in enumerate(systems)}
+    code_a, code_b = (np.array([codes[system] for system in side], int) for side in sides)
+    ids = tuple(texts[columns.id])
     _refuse_twice(path, columns.id, ids)
-    return Battles(ids, systems, *codes, scores[0] - scores[1], np.asarray(pc.equal(preference, "A")))
+    return Battles(ids, systems, code_a, code_b, score_a - score_b, preference == "A")
 
 
-def _read_csv(path: Path, columns: Columns) -> pa.Table:
+Texts = Shaped[np.ndarray, " battles"]
+
+
+def _read_csv(path: Path, columns: Columns) -> dict[str, Texts]:
     names = [getattr(columns, field.name) for field in fields(columns)]
     if len(set(names)) != len(names):
         raise ValueError(f"columns: each must have a name of its own, got {names}")
     if path.stat().st_size > MAX_CSV_BYTES:
         raise ValueError(f"{path}: {path.stat().st_size} bytes, accepted are at most {MAX_CSV_BYTES}")
-    as_text = pa.csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
+    as_text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=False)
     try:
-        table = pa.csv.read_csv(path, convert_options=as_text)
+        table = csv.read_csv(path, convert_options=as_text)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{path}: not a table of comma-separated values: {error}") from error
     if missing := [name for name in names if name not in table.column_names]:
         raise ValueError(f"{path}: has no columns {missing}, it has {table.column_names}; name them by flag")
-    for name in names:
-        _refuse(path, name, table[name], pc.equal(table[name], ""), "a value")
-    return table.select(names)
+    texts = {name: np.asarray(table[name], object) for name in names}
+    for name, values in texts.items():
+        _refuse(path, name, values, values == "", "a value")
+    return texts
 
 
-def _scores(path: Path, name: str, texts: pa.ChunkedArray) -> Float64[np.ndarray, " battles"]:
+def _scores(path: Path, name: str, texts: Texts) -> Float64[np.ndarray, " battles"]:
     try:
-        values = np.asarray(pc.cast(texts, pa.float64()))
-    except pa.ArrowInvalid as error:
+        values = texts.astype(np.float64)
+    except ValueError as error:
         raise ValueError(f"{path}: column {name}: expected finite numbers: {error}") from error
-    _refuse(path, name, texts, pa.array(~np.isfinite(values)), "finite numbers")
+    _refuse(path, name, texts, ~np.isfinite(values), "finite numbers")
     return values
 
 
-def _systems(path: Path, names: Sequence[str], table: pa.Table) -> tuple[tuple[str, ...], list[np.ndarray]]:
-    encoded = [table[name].combine_chunks() for name in names]
-    systems, codes = np.unique(np.concatenate([np.asarray(texts, object) for texts in encoded]), return_inverse=True)
-    return tuple(str(system) for system in systems), np.split(codes, len(names))
-
-
-def _refuse(path: Path, name: str, values: pa.ChunkedArray, bad: pa.ChunkedArray | pa.Array, accepted: str) -> None:
-    rows = np.flatnonzero(np.asarray(bad))
+def _refuse(path: Path, name: str, texts: Texts, bad: Bool[np.ndarray, " battles"], accepted: str) -> None:
+    rows = np.flatnonzero(bad)
     if len(rows):
-        shown = ", ".join(f"row {row + 1}: {values[int(row)].as_py()!r}" for row in rows[:SHOWN])
+        shown = ", ".join(f"row {row + 1}: {texts[row]!r}" for row in rows[:SHOWN])
         raise ValueError(f"{path}: column {name}: {len(rows)} rows are not {accepted}: {shown}")
 
 

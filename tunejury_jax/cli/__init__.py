@@ -1,0 +1,32 @@
+"""The `tunejury` command, a file a subcommand; what is heavy is imported when it runs, so that --help is quick."""
+
+from typing import Annotated
+
+import tyro
+
+from tunejury_jax.cli.calibrate import Calibrate
+from tunejury_jax.cli.convert import Convert
+from tunejury_jax.cli.doctor import Doctor
+from tunejury_jax.cli.encoders import Encoders
+from tunejury_jax.cli.score import Score
+from tunejury_jax.console import command
+
+__all__ = ["main"]
+
+Command = (
+    Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
+    | Annotated[Convert, tyro.conf.subcommand("convert")]
+    | Annotated[Encoders, tyro.conf.subcommand("encoders")]
+    | Annotated[Doctor, tyro.conf.subcommand("doctor")]
+)
+
+
+def run(chosen: Command) -> int:
+    """Runs the chosen command; returns its exit status."""
+    return chosen.run()
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    command("tunejury", Annotated[Command, tyro.conf.OmitSubcommandPrefixes], run)
