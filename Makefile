@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
-.PHONY: help install demo test lint format clean
+.PHONY: help install demo test lint reference format clean
 
 help:
 	@echo "make demo     install, then synthesise, export, sweep and report (needs Python >= 3.11)"
 	@echo "make test     install, then run the test suite"
 	@echo "make lint     install, then ruff and pyright"
 	@echo "make install  create $(VENV) with everything needed"
+	@echo "make reference  create .venv-reference, which has the published encoder code, and write tests/golden anew"
 	@echo "make format   rewrite the code in the project's style"
 	@echo "make clean    remove $(VENV) and caches; runs/ stays"
 
@@ -35,6 +36,10 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+reference:
+	$(PYTHON) -m tests.oracles.build --venv .venv-reference
+	.venv-reference/bin/python -m tests.oracles
 
 format: install
 	$(BIN)/ruff check --fix .

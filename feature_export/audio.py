@@ -44,7 +44,8 @@ class SignalPath:
 
     Attributes:
         crop: Where an encoder with a fixed window takes it from a longer clip (`feature_export.crop`).
-        train16k: Goes through 16 kHz first, as the features did that the published heads were trained on.
+        train16k: Goes through 16 kHz first, as CLAP's features did that the published heads were trained on; MERT's
+            did not, and its encoder passes this and `int16` over.
         int16: Clips and quantises to 16 bits, as the NumPy path of LAION-CLAP does.
         seed: Of the `random` crop.
     """

@@ -13,6 +13,8 @@ from tunejury_jax.blocks import Layout
 __all__ = ["assume", "comparable", "is_assumed"]
 
 ASSUMED = "assumed"
+WITHOUT_SWITCHES = ("mert",)
+"""Upstream's features of these went straight to the encoder's rate."""
 
 
 def assume(layout: Layout, signal_path: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -20,11 +22,12 @@ def assume(layout: Layout, signal_path: Mapping[str, Any]) -> dict[str, dict[str
 
     Args:
         layout: Blocks of the head.
-        signal_path: Switches between a decoded file and an audio encoder; prompts have none.
+        signal_path: Switches between a decoded file and an audio encoder; prompts have none, nor has `mert`.
     """
+    switched = [block for block in layout.of_table("clip") if block.name not in WITHOUT_SWITCHES]
+    paths = {block.name: {"signal_path": dict(signal_path)} for block in switched}
     shared = {ASSUMED: True, "dtype": "float32"}
-    of_table = {"clip": {"signal_path": dict(signal_path)}, "prompt": {}}
-    return {block.name: {"encoder": block.name, **shared, **of_table[block.table]} for block in layout.blocks}
+    return {block.name: {"encoder": block.name, **shared, **paths.get(block.name, {})} for block in layout.blocks}
 
 
 def is_assumed(provenance: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from feature_export.encoders.protocol import AudioEncoder, TextEncoder
 from feature_export.encoders.signal import SignalFacts
 from feature_export.encoders.stack import Stack
 from tunejury_jax.errors import one_of
+from tunejury_jax.provenance import comparable
 
 __all__ = ["FAMILIES", "Family", "load_stack", "stack_from_provenance"]
 
@@ -136,7 +137,8 @@ def _recorded_path(provenance: Mapping[str, Mapping[str, Any]]) -> SignalPath:
 
 def _differences(recorded: Mapping[str, Mapping[str, Any]], made: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for block, fields in recorded.items():
-        for field in sorted({*fields, *made[block]}):
-            old, new = fields.get(field, _NOTHING), made[block].get(field, _NOTHING)
+        ours = comparable(made[block], fields)
+        for field in sorted({*fields, *ours}):
+            old, new = fields.get(field, _NOTHING), ours.get(field, _NOTHING)
             if old != new:
                 yield f"{block}.{field}: recorded {old!r}, this version makes {new!r}"

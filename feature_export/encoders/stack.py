@@ -1,5 +1,6 @@
 """A stack of encoders: everything between a clip with its prompt and the input of a head."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from feature_export.encoders.protocol import AudioEncoder, Encoder, Provenance, 
 from feature_export.encoders.signal import SignalFacts
 from tunejury_jax.blocks import Layout
 
-__all__ = ["Stack", "waveform"]
+__all__ = ["Stack", "require_finite", "waveform"]
 
 _FULL_SCALE = {np.dtype(np.int16): 2.0**15, np.dtype(np.int32): 2.0**31}
 
@@ -67,11 +68,15 @@ class Stack:
         """
         with torch.inference_mode():
             features = {encoder.block.name: _array(encoder.embed(wave)) for encoder in self.audio_encoders}
-        for name, values in features.items():
-            if not np.isfinite(values).all():
-                peak = float(wave.samples.abs().max())
-                raise ValueError(f"{name}: the embedding is not finite, the samples reach {peak:g}, full scale is 1")
+        require_finite(features, float(wave.samples.abs().max()))
         return features
+
+    def embed_samples(
+        self, samples: Float[Tensor, "channels samples"], sample_rate_hz: int
+    ) -> dict[str, Float[Tensor, " _"]]:
+        """Embeds one clip with every audio encoder, by block, without the file facts; differentiable in the samples."""
+        wave = Waveform(samples, sample_rate_hz)
+        return {encoder.block.name: encoder.embed(wave) for encoder in self.audio}
 
     def embed_prompt(self, text: str) -> dict[str, Float[np.ndarray, " _"]]:
         """Embeds one prompt with every text encoder, by block; one that is empty or only white space is zeros."""
@@ -104,6 +109,13 @@ class Stack:
         else:
             raise ValueError(f"sample_rate_hz: a file tells its own, expected None, got {sample_rate_hz}")
         return self.embed_audio(wave) | self.embed_prompt(prompt)
+
+
+def require_finite(features: Mapping[str, Float[np.ndarray, " _"]], peak: float) -> None:
+    """Raises a `ValueError` if an embedding of a clip, by block, is not finite; `peak` is its largest sample."""
+    for name, values in features.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name}: the embedding is not finite, the samples reach {peak:g}, full scale is 1")
 
 
 def waveform(samples: Shaped[np.ndarray, "..."], sample_rate_hz: int | None) -> Waveform:

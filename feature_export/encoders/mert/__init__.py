@@ -16,7 +16,7 @@ PUBLISHED_STATE, SAFE_STATE = "pytorch_model.bin", "model.safetensors"
 
 
 def make(path: SignalPath, compute: Compute) -> tuple[tuple[Mert], tuple[()]]:
-    """Loads the encoder from the local folder of weights.
+    """Loads the encoder from the local folder of weights; no switch of the path concerns it.
 
     Raises:
         ValueError: A file is not there, damaged, or not of MERT-v1-330M.
@@ -32,7 +32,7 @@ def make(path: SignalPath, compute: Compute) -> tuple[tuple[Mert], tuple[()]]:
         "weights_sha256": weights.sha256(CONFIG, PREPROCESSOR, file),
         "dtype": compute.dtype,
     }
-    return (Mert(MertFraming(path, normalize, config.shortest), network, origin),), ()
+    return (Mert(MertFraming(normalize, config.shortest), network, origin),), ()
 
 
 def _state_file(weights: Weights) -> str:

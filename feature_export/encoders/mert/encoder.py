@@ -6,10 +6,12 @@ chunks of that length and a shorter last one, which joins the one before if the 
 embedding is the mean of the chunks' embeddings weighted by their lengths. A clip too short for one frame gets zeros at
 its end.
 
+The switches `train16k` and `int16` of a signal path do not concern it: in upstream's features only CLAP's audio went
+through 16 kHz, MERT's straight to 24 kHz (`data/extract_features.py`), and 16 bits are CLAP's own.
+
 Source: transformers' `Wav2Vec2FeatureExtractor.zero_mean_unit_var_norm` for the normalisation.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -36,20 +38,18 @@ class MertFraming:
     """Chunks of a clip.
 
     Attributes:
-        path: From the file's samples to mono at 24 kHz; its `crop` is not used, the whole clip is heard.
         normalize: Whether a clip is brought to mean 0 and variance 1.
         shortest: Samples that the network needs for one frame.
         longest: Samples a chunk.
     """
 
-    path: SignalPath
     normalize: bool
     shortest: int
     longest: int = CHUNK_S * RATE_HZ
 
     def windows(self, wave: Waveform) -> tuple[Float[Tensor, " samples"], ...]:
         """Consecutive chunks that cover the clip, of one length but for the last."""
-        samples = prepare(wave, RATE_HZ, self.path)
+        samples = prepare(wave, RATE_HZ, SignalPath())
         samples = _normalized(samples) if self.normalize else samples
         samples = F.pad(samples, (0, max(0, self.shortest - len(samples))))
         return samples.split(self._lengths(len(samples)))
@@ -87,7 +87,6 @@ class Mert:
             "encoder": self.block.name,
             "revision": self.revision,
             "sample_rate_hz": self.sample_rate_hz,
-            "signal_path": dataclasses.asdict(self.framing.path),
             "normalize": self.framing.normalize,
             "pooling": f"last layer's mean over time, of chunks of {self.framing.longest} samples weighted by length",
             **self.origin,

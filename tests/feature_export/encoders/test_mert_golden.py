@@ -7,7 +7,7 @@ import pytest
 import torch
 from closeness import assert_close
 
-from feature_export.audio import SignalPath, Waveform
+from feature_export.audio import SignalPath, Waveform, prepare
 from feature_export.encoders import Compute
 from feature_export.encoders.mert.config import MertConfig
 from feature_export.encoders.mert.encoder import Mert, MertFraming
@@ -45,16 +45,17 @@ def network() -> MertNetwork:
 
 
 def encoder(network: MertNetwork, name: str) -> Mert:
-    path = SignalPath(int16=name == "int16", train16k=name == "train16k")
     longest = 48_000 if name in ("chunks", "normalized_chunks", "joined") else 1_440_000
-    return Mert(MertFraming(path, name.startswith("normalized"), CONFIG.shortest, longest), network, {})
+    return Mert(MertFraming(name.startswith("normalized"), CONFIG.shortest, longest), network, {})
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_embeddings_and_gradients_are_the_published_codes(network: MertNetwork, name: str) -> None:
     samples = torch.from_numpy(CASES[name].copy()).requires_grad_()
-    rate_hz = 44_100 if name in ("native", "train16k") else 24_000
-    embedding = encoder(network, name).embed(Waveform(samples[None], rate_hz))
+    wave = Waveform(samples[None], 44_100 if name in ("native", "train16k") else 24_000)
+    # The encoder itself has no use for the switches.
+    path = SignalPath(int16=name == "int16", train16k=name == "train16k")
+    embedding = encoder(network, name).embed(Waveform(prepare(wave, 24_000, path)[None], 24_000))
     assert_close(embedding.detach().numpy(), GOLDEN[name], VALUE)
     (gradient,) = torch.autograd.grad(embedding @ torch.from_numpy(direction(48)), samples)
     found, norm = gradient.numpy(), GOLDEN[f"{name}_gradient_norm"]
