@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_OUT ?= runs/demo
 
-.PHONY: help install demo test lint reference format clean
+.PHONY: help install demo test test-slow s3-emulator lint reference format clean
 
 help:
 	@echo "make demo     install, then synthesise, export, sweep and report (needs Python >= 3.11)"
 	@echo "make test     install, then run the test suite"
+	@echo "make test-slow  install, then run the tests that take long"
 	@echo "make lint     install, then ruff and pyright"
 	@echo "make install  create $(VENV) with everything needed"
 	@echo "make reference  create .venv-reference, which has the published encoder code, and write tests/golden anew"
@@ -30,7 +31,17 @@ demo: install
 	$(BIN)/python -m trainers.sweep --out $(DEMO_OUT) --trials 8 --max-epochs 40 --patience 8 --space.widths 256-128-64-32
 
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not slow and not full_size"
+
+test-slow: install s3-emulator
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "slow and not full_size"
+
+# In an environment of its own: moto asks for other versions than ours.
+s3-emulator: $(VENV)/moto/.ready
+$(VENV)/moto/.ready: | install
+	$(PYTHON) -m venv $(VENV)/moto
+	$(VENV)/moto/bin/python -m pip install --quiet "moto[server]==5.2.5"
+	touch $(VENV)/moto/.ready
 
 lint: install
 	$(BIN)/ruff check .

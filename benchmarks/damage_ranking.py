@@ -75,7 +75,7 @@ def main(config: DamageRanking) -> None:
     sweep = ("--trials", config.trials, "--max-epochs", config.max_epochs, "--patience", 15, "--space.widths", WIDTHS)
     _run("trainers.sweep", "--store", store, "--out", run, *sweep)
     rewards = config.out / "rewards.jsonl"
-    _run("tunejury_jax.cli", "score", audio / "test", "--checkpoint", run / "best", "--jsonl", rewards)
+    _run("tunejury_jax.cli", "score", audio / "test", "--checkpoint", run / "best", "--out", rewards)
     result = _result(config, _rewards(rewards))
     (config.out / "result.json").write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result["clean_above_worst"], indent=2))

@@ -1,11 +1,13 @@
 """A look into a store: what it holds, how far it is, what failed and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+from feature_export.weights.published import publication_of_block
 from tunejury_jax.blocks import FACTS, SIGNAL
 from tunejury_jax.console import make_console
 from tunejury_jax.pairs import LABELS, SPLITS
@@ -15,6 +17,7 @@ __all__ = ["show"]
 
 SHOWN_FAILURES = 20
 SHOWN_PAIRS = 3
+SHOWN_DIGITS = 12
 
 
 def show(location: str) -> None:
@@ -24,6 +27,8 @@ def show(location: str) -> None:
     tables = ", ".join(f"{spec.rows} {name}s" for name, spec in store.plan.tables.items())
     console.print(f"{location}: {state}; {tables}; blocks of {store.plan.block_rows} rows", soft_wrap=True)
     console.print(_encoders(store))
+    for line in _provenance(store):
+        console.print(line, soft_wrap=True)
     console.print(_pairs(store))
     console.print(_durations(store))
     for line in _failures(store):
@@ -40,6 +45,33 @@ def _encoders(store: FeatureStore) -> Table:
         counts = (f"{blocks - len(store.pending(name))}/{blocks}", str(len(store.failures(name))))
         table.add_row(name, spec.block.table, str(spec.block.dim), spec.dtype, revision, spec.fingerprint, *counts)
     return table
+
+
+def _provenance(store: FeatureStore) -> Iterable[str]:
+    """What made each block: whose weights, by which licence, and what else changes its numbers."""
+    yield "Provenance:"
+    for name, spec in store.plan.encoders.items():
+        facts = [*_origin(name, spec.provenance), *_switches(spec.provenance)]
+        yield f"  {name}: {'; '.join(facts)}"
+
+
+def _origin(name: str, provenance: Mapping[str, Any]) -> Iterable[str]:
+    if "weights" not in provenance:
+        yield "no weights"
+        return
+    published = publication_of_block(name)
+    licence = published.licence if published else "licence not known"
+    yield f"weights {provenance['weights']} ({licence})"
+    yield f"weights revision {provenance.get('weights_revision', 'unrecorded')}"
+    yield f"sha256 {str(provenance.get('weights_sha256', 'unrecorded'))[:SHOWN_DIGITS]}"
+
+
+def _switches(provenance: Mapping[str, Any]) -> Iterable[str]:
+    if "signal_path" in provenance:
+        yield "signal path " + ", ".join(
+            f"{switch} {value}" for switch, value in sorted(provenance["signal_path"].items())
+        )
+    yield from (f"{field} {provenance[field]}" for field in ("pooling", "dtype", "backend") if field in provenance)
 
 
 def _pairs(store: FeatureStore) -> Table:

@@ -1,9 +1,11 @@
 """A hub on this machine: repositories of files at one commit, served as huggingface.co serves them.
 
 Large files are answered by a redirect to another host and known by their sha256, others directly and by git's digest.
-It can break off, damage what it sends, hide repositories behind a gate, and refuse ranges.
+It can break off, damage what it sends, hide repositories behind a gate, and refuse ranges. Repositories can be made and
+files committed to them: small ones inside the commit, large ones to the other host before it.
 """
 
+import base64
 import hashlib
 import json
 import threading
@@ -24,6 +26,8 @@ class Shelf:
 
     commit: str
     files: Mapping[str, bytes]
+    private: bool = False
+    messages: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -41,6 +45,8 @@ class HubStandIn:
         asked: Method, path and range of every request.
         tokens: What requests to the hub were authorised with.
         blob_tokens: What requests to the other host were authorised with, which no token should reach.
+        blobs: Large files that were sent and belong to no commit yet, by sha256.
+        sizes: What the listing says of a file's size instead of the truth, by name.
         url: Where it is served.
         blobs_url: The other host's.
     """
@@ -55,6 +61,8 @@ class HubStandIn:
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
     blob_tokens: list[str | None] = field(default_factory=list)
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    sizes: dict[str, int | None] = field(default_factory=dict)
     url: str = ""
     blobs_url: str = ""
 
@@ -97,6 +105,54 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer()
 
+    def do_POST(self) -> None:
+        path, hub, data = self.path.partition("?")[0], self.hub, self._body()
+        hub.asked.append((self.command, path, ""))
+        hub.tokens.append(self.headers.get("Authorization"))
+        if hub.status is not None:
+            return self._send(hub.status, b"", {"X-Error-Code": hub.error_code} if hub.error_code else {})
+        if path == "/api/validate-yaml":
+            return self._send_json({"errors": [], "warnings": []})
+        if path == "/api/repos/create":
+            return self._create(json.loads(data))
+        if path.endswith(".git/info/lfs/objects/batch"):
+            return self._send_json({"objects": [self._upload(each) for each in json.loads(data)["objects"]]})
+        repository, _, action = path.removeprefix("/api/models/").rpartition("/main")[0].rpartition("/")
+        if action == "preupload":
+            return self._send_json({"files": [_mode(file) for file in json.loads(data)["files"]]})
+        self._commit(repository, [json.loads(line) for line in data.splitlines()])
+
+    def do_PUT(self) -> None:
+        self.hub.blob_tokens.append(self.headers.get("Authorization"))
+        data = self._body()
+        self.hub.blobs[hashlib.sha256(data).hexdigest()] = data
+        self._send(200, b"", {})
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        chunks = iter(lambda: self.rfile.read(int(self.rfile.readline(), 16) + 2)[:-2], b"")
+        return b"".join(chunks)
+
+    def _create(self, asked: dict[str, Any]) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        made = name not in self.hub.shelves
+        self.hub.shelves.setdefault(name, Shelf("0" * 40, {}, asked.get("visibility") == "private"))
+        self._send_json({"url": f"{self.hub.url}/{name}"}, 200 if made else 409)
+
+    def _upload(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {**asked, "actions": {"upload": {"href": f"{self.hub.blobs_url}/blobs/{asked['oid']}"}}}
+
+    def _commit(self, repository: str, lines: list[dict[str, Any]]) -> None:
+        shelf = self.hub.shelves[repository]
+        values = {kind: [line["value"] for line in lines if line["key"] == kind] for kind in ("file", "lfsFile")}
+        small = {file["path"]: base64.b64decode(file["content"]) for file in values["file"]}
+        large = {file["path"]: self.hub.blobs.pop(file["oid"]) for file in values["lfsFile"]}
+        shelf.files = {**shelf.files, **small, **large}
+        shelf.messages.append(lines[0]["value"]["summary"])
+        shelf.commit = hashlib.sha1(repr(sorted(shelf.files.items())).encode(), usedforsecurity=False).hexdigest()
+        self._send_json({"commitUrl": f"{self.hub.url}/{repository}/commit/{shelf.commit}", "commitOid": shelf.commit})
+
     def _answer(self) -> None:
         path, hub = self.path.partition("?")[0], self.hub
         hub.asked.append((self.command, path, self.headers.get("Range", "")))
@@ -116,11 +172,21 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_file(*found)
 
     def _send_listing(self, path: str) -> None:
-        shelf = self.hub.shelves.get(path.partition("/revision/")[0])
+        repository, _, revision = path.partition("/revision/")
+        shelf = self.hub.shelves.get(repository)
         if shelf is None:
             return self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
-        siblings = [{"rfilename": name} for name in sorted(shelf.files)]
-        self._send(200, json.dumps({"sha": shelf.commit, "siblings": siblings}).encode(), {})
+        if revision not in ("", "main", shelf.commit):
+            return self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+        siblings = [self._sibling(name, data) for name, data in sorted(shelf.files.items())]
+        listing = {"id": repository, "sha": shelf.commit, "private": shelf.private, "siblings": siblings}
+        self._send_json(listing)
+
+    def _sibling(self, name: str, data: bytes) -> dict[str, Any]:
+        file = {"rfilename": name, "size": self.hub.sizes.get(name, len(data))}
+        if len(data) < LFS_FROM_BYTES:
+            return file
+        return file | {"lfs": {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "pointerSize": 130}}
 
     def _send_file(self, shelf: Shelf, data: bytes) -> None:
         headers = {"X-Repo-Commit": shelf.commit, "Accept-Ranges": "bytes"}
@@ -147,6 +213,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(206, data[int(start) :], headers | span)
         self._send(200, data, headers)
 
+    def _send_json(self, document: object, status: int = 200) -> None:
+        self._send(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
         for name, value in headers.items():
@@ -162,3 +231,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.wfile.write(body)
+
+
+def _mode(file: dict[str, Any]) -> dict[str, Any]:
+    mode = "lfs" if file["size"] >= LFS_FROM_BYTES else "regular"
+    return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}

@@ -1,10 +1,12 @@
-"""Tiny label sets in the layouts in which they are published."""
+"""Label sets in the layouts in which they are published: tiny, or of the published size."""
 
 import csv
 import io
+import itertools
 import json
 import random
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,12 @@ __all__ = [
     "battle",
     "bench_row",
     "cmi_row",
+    "full_pool",
     "raw_battle",
     "sound",
     "uuid",
     "write_aime",
+    "write_all",
     "write_battles",
     "write_csv",
     "write_embedded",
@@ -223,3 +227,57 @@ def cmi_row(number: int, **more: Any) -> dict[str, Any]:
         "model_b": "two",
         "ref-audio-path": None,
     } | more
+
+
+def write_all(root: Path, pairs: int = 4) -> Path:
+    """The four sources of the pool, each in its folder."""
+    write_battles(root / "music-arena", [battle(n) for n in range(pairs)])
+    write_musicprefs(root / "musicprefs", ["a_wins", "b_wins", "tie", "a_wins"][:pairs])
+    write_aime(root / "aime", aime_survey(pairs))
+    write_songeval(root / "songeval", 200)
+    return root
+
+
+def full_pool(root: Path, splits: Path) -> list[tuple[str, str]]:
+    """The four sources with exactly the published ids, few clips and the published ties; returns pairs of songs, in
+    the order of their ids, that fit the published split."""
+    battles = _listed(splits / "MusicArena-random_split_bench_clean.json")
+    write_battles(root / "music-arena", [_listed_battle(*item, 20) for item in _numbered(battles)])
+    prefs = {
+        pair_id: (split, number)
+        for pair_id, split, number in _numbered(_listed(splits / "MusicPrefs-random_split.json"))
+    }
+    outcomes = [
+        "tie" if split == "test" and number >= 206 else "b_wins" for _, (split, number) in sorted(prefs.items())
+    ]
+    write_musicprefs(root / "musicprefs", outcomes)
+    write_aime(root / "aime", aime_survey(len(_listed(splits / "AIME-random_split.json"))))
+    write_songeval(root / "songeval", 2399)
+    return _song_pairs(_listed(splits / "SongEval-balanced_split.json"))
+
+
+def _listed(file: Path) -> dict[str, str]:
+    lists = json.loads(file.read_text())
+    return {pair_id: split for split in ("train", "valid", "test") for pair_id in lists[split]}
+
+
+def _numbered(listed: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Id, split, and its place within the split."""
+    seen: Counter[str] = Counter()
+    for pair_id, split in listed.items():
+        yield pair_id, split, seen[split]
+        seen[split] += 1
+
+
+def _listed_battle(battle_uuid: str, split: str, number: int, decisive: int) -> dict[str, Any]:
+    vote = "A" if split != "test" or number < decisive else ("TIE", "BOTH_BAD")[number % 2]
+    return battle(0, vote, battle_uuid=battle_uuid)
+
+
+def _song_pairs(listed: dict[str, str]) -> list[tuple[str, str]]:
+    names = [f"mp3/{number}.mp3" for number in range(2301)]
+    songs = {"train": names[:1841], "valid": names[1841:2071], "test": names[2071:]}
+    used = {split: itertools.cycle(own) for split, own in songs.items()}
+    splits = [listed.get(f"songeval_{number:06d}") for number in range(3760)]
+    across = zip(itertools.cycle(songs["valid"]), itertools.cycle(songs["test"]), strict=False)
+    return [(next(used[split]), next(used[split])) if split else next(across) for split in splits]

@@ -19,6 +19,7 @@ from tunejury_jax.blocks import SIGNAL, TABLES, Block, Layout, Table
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import LABELS, SPLITS, TARGETS, Split
 from tunejury_jax.store import EncoderSpec, FeatureStore
+from tunejury_jax.store.streaming import stream_to_device
 
 __all__ = ["Arrays", "Dataset", "load_dataset"]
 
@@ -150,7 +151,7 @@ def load_dataset(store: FeatureStore, config: DataConfig, layout: Layout | None 
 
 
 class _Block(NamedTuple):
-    values: Float[np.ndarray, "rows _"]
+    values: Float[Array, "rows _"]
     ok: Bool[np.ndarray, " rows"]
 
     def of_pairs(self, index: Int32[np.ndarray, "pairs 3"], table: Table) -> Bool[np.ndarray, " pairs"]:
@@ -165,10 +166,8 @@ def _layout(store: FeatureStore, names: Sequence[str]) -> Layout:
 
 
 def _load_block(store: FeatureStore, block: Block) -> _Block:
-    """Reads a block; NaN rows of what failed become zeros, no head that sees the block is given a pair of those."""
-    features, extra = store.load(block.name), int(block.table == "prompt")
-    values = np.where(features.ok[:, None], features.values.astype(np.float32), np.float32(0))
-    return _Block(np.pad(values, ((0, extra), (0, 0))), np.append(features.ok, np.ones(extra, bool)))
+    """Reads a block; rows of what failed are zeros, no head that sees the block is given a pair of those."""
+    return _Block(*stream_to_device(store, block.name, extra_rows=int(block.table == "prompt")))
 
 
 def _with_zero_prompts(

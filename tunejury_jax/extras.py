@@ -1,9 +1,11 @@
 """Parts that need torch, imported on first need: the core itself works without."""
 
 import importlib
+from collections.abc import Mapping
 from types import ModuleType
+from typing import Any
 
-__all__ = ["import_extra"]
+__all__ = ["import_extra", "require_licences"]
 
 
 def import_extra(module: str, purpose: str) -> ModuleType:
@@ -17,3 +19,8 @@ def import_extra(module: str, purpose: str) -> ModuleType:
     except ModuleNotFoundError as error:
         advice = "pip install 'tunejury-jax[export]'"
         raise ValueError(f"{purpose} needs the export extra, {error.name} is missing: {advice}") from error
+
+
+def require_licences(encoders: Mapping[str, Any]) -> None:
+    """Raises a ValueError if the licence of an encoder's weights, given by block, has to be accepted and was not."""
+    import_extra("feature_export.weights.licences", "scoring audio").require_accepted(encoders)

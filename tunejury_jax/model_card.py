@@ -6,11 +6,21 @@ from typing import Any
 
 from tunejury_jax.provenance import is_assumed
 
-__all__ = ["SCORING", "model_card"]
+__all__ = ["SCORING", "licence_class", "model_card", "on_the_hub"]
 
 SCORING = ("```", 'tunejury score my_song.wav --checkpoint THIS_FOLDER --prompt "calm piano"', "```")
 """How the card of a checkpoint folder says it is used."""
 
+LICENCES = {
+    "clap_audio": "CC0-1.0",
+    "clap_text": "CC0-1.0, tokenizer MIT",
+    "mert": "CC-BY-NC-4.0",
+    "muq_audio": "CC-BY-NC-4.0",
+    "muq_text": "CC-BY-NC-4.0",
+    "mel_baseline": "Apache-2.0, no weights",
+    "ngram_baseline": "Apache-2.0, no weights",
+}
+"""Of the weights that fill a block."""
 NON_COMMERCIAL = {
     "mert": "MERT (CC-BY-NC-4.0)",
     "muq_audio": "MuQ-MuLan (CC-BY-NC-4.0)",
@@ -23,8 +33,37 @@ def model_card(config: Mapping[str, Any], use: Iterable[str] = SCORING) -> str:
     """Writes the model card of a checkpoint from its `config.json`, with these lines on how to use it."""
     ensemble = [_ensemble(config)] if "members" in config["head"] else []
     facts = (_inputs(config), _training(config), _metrics(config), _licence(config))
-    sections = (_heading(config), ("## Use", "", *use), *ensemble, *facts)
+    sections = (_header(config), _heading(config), ("## Use", "", *use), *ensemble, *facts)
     return "\n\n".join("\n".join(lines) for lines in sections) + "\n"
+
+
+def on_the_hub(name: str) -> tuple[str, ...]:
+    """How the card of a checkpoint on the Hugging Face hub says it is used."""
+    return (
+        "```python",
+        "from tunejury_jax import Scorer",
+        "",
+        f'scorer = Scorer.from_pretrained("{name}")  # prints the commit; pin it with revision="..."',
+        'print(scorer.score("my_song.wav", prompt="calm piano"))',
+        "```",
+    )
+
+
+def licence_class(blocks: Iterable[str]) -> str:
+    """Whether the encoders of a head forbid commercial use, in words."""
+    if bound := sorted({NON_COMMERCIAL[name] for name in blocks if name in NON_COMMERCIAL}):
+        return f"Non-commercial: scoring needs {' and '.join(bound)}"
+    return "No encoder of this head is bound to non-commercial use"
+
+
+def _header(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the hub reads: where an encoder forbids commercial use, the head is found under the encoder's licence."""
+    bound = any(block["name"] in NON_COMMERCIAL for block in config["layout"])
+    yield "---"
+    yield from ("license: cc-by-nc-4.0",) if bound else ("license: other", "license_name: see-licence-below")
+    yield "library_name: tunejury-jax"
+    yield "tags: [music, reward-model, preference]"
+    yield "---"
 
 
 def _heading(config: Mapping[str, Any]) -> Iterator[str]:
@@ -54,12 +93,14 @@ def _ensemble(config: Mapping[str, Any]) -> Iterator[str]:
 def _inputs(config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Inputs"
     yield ""
-    yield "| block | columns | read by | revision | fingerprint |"
-    yield "|---|---|---|---|---|"
+    yield "| block | columns | read by | revision | fingerprint | licence |"
+    yield "|---|---|---|---|---|---|"
     for block in config["layout"]:
         encoder = config["encoders"][block["name"]]
         revision = encoder["provenance"].get("revision", "")
-        yield f"| {block['name']} | {block['dim']} | {block['table']} | {revision} | {encoder['fingerprint']} |"
+        licence = LICENCES.get(block["name"], "not known")
+        facts = (block["name"], block["dim"], block["table"], revision, encoder["fingerprint"], licence)
+        yield f"| {' | '.join(map(str, facts))} |"
     if any(is_assumed(encoder["provenance"]) for encoder in config["encoders"].values()):
         yield ""
         yield "**Imported from a file that does not say what made its features. The encoders and their signal path are"
@@ -70,10 +111,26 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield f"Hidden layers {'-'.join(map(str, config['head']['widths']))}."
+    yield from _mix(config["training"])
     yield ""
     yield "```json"
     yield json.dumps(config["training"], indent=2)
     yield "```"
+
+
+def _mix(training: Mapping[str, Any]) -> Iterator[str]:
+    """Which pairs it was trained on, as far as the record says."""
+    parts = (training.get(name) for name in ("store", "data", "pairs"))
+    store, data, pairs = (part if isinstance(part, Mapping) else {} for part in parts)
+    left_out, zeroed = data.get("leave_out") or (), data.get("zero_prompt_sources") or ()
+    if sources := [name for name in store.get("sources") or () if name not in left_out]:
+        yield f"Pairs of {', '.join(sources)}."
+    if left_out:
+        yield f"Left out of training: {', '.join(left_out)}."
+    if zeroed:
+        yield f"Trained without prompts: {', '.join(zeroed)}."
+    if pairs:
+        yield f"Pairs: {', '.join(f'{count} {split}' for split, count in pairs.items())}."
 
 
 def _metrics(config: Mapping[str, Any]) -> Iterator[str]:
@@ -90,10 +147,8 @@ def _metrics(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _licence(config: Mapping[str, Any]) -> Iterator[str]:
-    bound = sorted({NON_COMMERCIAL[b["name"]] for b in config["layout"] if b["name"] in NON_COMMERCIAL})
+    blocks = [block["name"] for block in config["layout"]]
+    further = " further" if NON_COMMERCIAL.keys() & blocks else ""
     yield "## Licence"
     yield ""
-    if bound:
-        yield f"Non-commercial: scoring needs {' and '.join(bound)}. The labels it was trained on may bind it further."
-    else:
-        yield "No encoder of this head is bound to non-commercial use. The labels it was trained on may bind it."
+    yield f"{licence_class(blocks)}. The labels it was trained on may bind it{further}."

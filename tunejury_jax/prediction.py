@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from tunejury_jax.head import Head, Variables, evaluate_head
 
-__all__ = ["ClipPrediction", "Prediction", "mean_and_std", "member_scores"]
+__all__ = ["ClipPrediction", "Prediction", "Ranked", "WindowPrediction", "mean_and_std", "member_scores"]
 
 
 class Prediction(NamedTuple):
@@ -24,17 +24,36 @@ class Prediction(NamedTuple):
 
 
 class ClipPrediction(NamedTuple):
-    """Scores of one clip: `Prediction`, and the reward that they come to.
+    """Scores of one clip: `Prediction`, the reward that they come to, and what there is to know about it.
 
     Attributes:
-        reward: mean - conservative * std.
+        reward: mean - conservative * std; negative is normal.
         mean: Mean over the members.
         std: Population standard deviation over the members.
+        percentile: Of the reward among released scores, 0 to 100; None where the scorer has no table of them.
+        flags: Names of `tunejury_jax.flags.FLAGS`.
     """
 
     reward: float
     mean: float
     std: float
+    percentile: float | None = None
+    flags: tuple[str, ...] = ()
+
+
+class WindowPrediction(NamedTuple):
+    """Scores of a window of a clip, which begins and ends at these seconds."""
+
+    start_s: float
+    end_s: float
+    prediction: ClipPrediction
+
+
+class Ranked(NamedTuple):
+    """A clip of some that were ranked: its place in what was given, and its scores."""
+
+    index: int
+    prediction: ClipPrediction
 
 
 def member_scores(head: Head, members: Variables, x: Float[Array, "batch dim"]) -> Float[Array, "members batch"]:

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 MAX_TEXT_BYTES = 1 << 30
 MAX_ROW_GROUP_BYTES = 8 << 30
+MAX_BATCH_BYTES = 2 << 30
 BATCH_ROWS = 16  # rows may hold whole clips
 _SHARD = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.parquet")
 
@@ -137,11 +138,25 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     with pq.ParquetFile(path) as file:
-        for group in range(file.num_row_groups):
-            if (size := file.metadata.row_group(group).total_byte_size) > MAX_ROW_GROUP_BYTES:
-                raise ValueError(f"row group {group}: {size} bytes, accepted are at most {MAX_ROW_GROUP_BYTES}")
-        for batch in file.iter_batches(BATCH_ROWS):
-            yield from batch.to_pylist()
+        sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
+        for batch in file.iter_batches(_batch_rows(max(sizes, default=0))):
+            for values in batch.to_pylist():
+                _check_texts(values)
+                yield values
+
+
+def _batch_rows(group_bytes: int) -> int:
+    """Rows to decode at a time: a few bytes can stand for a large value in each row, up to the whole group's size."""
+    if group_bytes > MAX_ROW_GROUP_BYTES:
+        raise ValueError(f"row group: {group_bytes} bytes, accepted are at most {MAX_ROW_GROUP_BYTES}")
+    return min(max(MAX_BATCH_BYTES // max(group_bytes, 1), 1), BATCH_ROWS)
+
+
+def _check_texts(values: Mapping[str, Any]) -> None:
+    """Parquet has no lines, so a text may be no longer than a line of other files."""
+    for field, value in values.items():
+        if isinstance(value, str) and len(value) > MAX_LINE_BYTES:
+            raise ValueError(f"{field}: {len(value)} characters, accepted are at most {MAX_LINE_BYTES}")
 
 
 def _check_size(path: Path) -> None:

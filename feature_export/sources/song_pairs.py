@@ -20,12 +20,12 @@ class SongPair(NamedTuple):
 
 
 def draw_song_pairs(scores: Mapping[str, float], count: int, seed: int) -> list[SongPair]:
-    """Draws pairs as published: two of the sorted songs at a time, kept if they differ by 0.5 and are new.
+    """Draws pairs as published: two of the songs at a time, kept if they differ by 0.5 and are new.
 
     Sides have a generator of their own, so they do not change which songs are drawn.
 
     Args:
-        scores: Song -> mean rating.
+        scores: Song -> mean rating; their order is part of the drawing.
         count: Pairs to draw.
         seed: Of both generators.
 
@@ -33,7 +33,7 @@ def draw_song_pairs(scores: Mapping[str, float], count: int, seed: int) -> list[
         ValueError: There are not so many pairs of songs that differ enough.
     """
     _check_enough(np.array(list(scores.values())), count)
-    songs, draw, sides = sorted(scores), random.Random(seed), random.Random(f"sides/{seed}")
+    songs, draw, sides = list(scores), random.Random(seed), random.Random(f"sides/{seed}")
     seen: set[frozenset[str]] = set()
     pairs = []
     while len(pairs) < count:

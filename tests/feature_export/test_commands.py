@@ -6,13 +6,11 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-import torch
 import tyro
 from audio_factory import BAD, clip_pairs, write_bad, write_clips
 from store_factory import snapshot
@@ -26,14 +24,6 @@ from tunejury_jax.splits import assign_by_clip
 from tunejury_jax.store import FeatureStore, StoreError
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def threads() -> Iterator[None]:
-    """Commands set the number of torch's threads for their process."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def run(*arguments: Any) -> int:

@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 from audio_factory import BAD, RATE_HZ, clip_pairs, write_bad, write_clips, write_m4a
 from store_factory import snapshot
 
-from feature_export import export
 from feature_export.audio import SignalPath, load
 from feature_export.encoders import Stack, load_stack
-from feature_export.export import Encoded, Encoding, changed_audio, file_sha256, plan
+from feature_export.encoders.mel import MelBaseline
+from feature_export.export import Encoded, Encoding, Limits, changed_audio, plan, planning
+from feature_export.preparation import file_sha256
 from tunejury_jax.pairs import Pair
 from tunejury_jax.store import FeatureStore, StoreError, seal_store
 
@@ -108,11 +110,11 @@ def test_the_store_does_not_depend_on_where_the_audio_lies(store: FeatureStore, 
     assert snapshot(tmp_path / "store") == snapshot(Path(store.location))
 
 
-@pytest.mark.parametrize("threads", [2, 5])
-def test_the_store_does_not_depend_on_the_threads(
-    store: FeatureStore, audio: Path, tmp_path: Path, threads: int
+@pytest.mark.parametrize("limits", [Limits(2), Limits(5), Limits(2, memory_bytes=1)], ids=str)
+def test_the_store_does_not_depend_on_the_workers(
+    store: FeatureStore, audio: Path, tmp_path: Path, limits: Limits
 ) -> None:
-    seal_store(encoded(tmp_path, audio, clip_pairs([*GOOD, *BAD]), threads=threads))
+    seal_store(encoded(tmp_path, audio, clip_pairs([*GOOD, *BAD]), limits=limits))
     assert snapshot(tmp_path) == snapshot(Path(store.location))
 
 
@@ -179,15 +181,20 @@ def test_no_prompts_at_all(audio: Path, tmp_path: Path) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def embed_audio(stack: Stack, wave: Any) -> None:
+    def embed(encoder: MelBaseline, wave: Any) -> None:
         raise error
 
-    monkeypatch.setattr(Stack, "embed_audio", embed_audio)
+    monkeypatch.setattr(MelBaseline, "embed", embed)
 
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(RuntimeError("out of memory"), "out of memory"), (RuntimeError(), "RuntimeError"), (ValueError("no"), "no")],
+    [
+        (RuntimeError("out of memory"), "out of memory"),
+        (MemoryError(), "MemoryError"),
+        (RuntimeError(), "RuntimeError"),
+        (ValueError("no"), "no"),
+    ],
 )
 def test_an_encoder_that_fails_is_a_failed_row(
     monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path, error: Exception, reason: str
@@ -283,7 +290,7 @@ def test_no_file_has_no_digest(tmp_path: Path, name: str) -> None:
     ("rows", "block_rows"), [(0, 16), (1, 16), (1023, 16), (1024, 32), (2048, 64), (60_000, 1024), (10**8, 1024)]
 )
 def test_blocks_are_about_a_64th_of_the_rows(rows: int, block_rows: int) -> None:
-    assert export._block_rows(rows) == block_rows
+    assert planning._block_rows(rows) == block_rows
 
 
 @pytest.mark.parametrize(("clips", "prompts", "block_rows"), [(2, 1, 16), (2, 2000, 32), (2000, 1, 32)])
@@ -301,4 +308,70 @@ def test_blocks_of_no_rows_are_refused(tmp_path: Path, block_rows: int) -> None:
 
 
 def test_versions_are_recorded(store: FeatureStore) -> None:
-    assert set(store.plan.environment) == {"tunejury-jax", "torch", "soundfile", "av", "numpy", "tensorstore"}
+    expected = {"tunejury-jax", "torch", "transformers", "soundfile", "av", "numpy", "tensorstore"}
+    assert set(store.plan.environment) == expected
+
+
+def under(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    real = planning._version
+    monkeypatch.setattr(planning, "_version", lambda name: versions.get(name, real(name)))
+
+
+@pytest.mark.parametrize("library", ["torch", "transformers"])
+def test_a_store_is_not_continued_under_another_version(
+    monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path, library: str
+) -> None:
+    with monkeypatch.context() as patch:
+        under(patch, **{library: "1.2.3"})
+        store = plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
+    message = rf"its rows would be of two versions: {library}: '\d.*', not '1\.2\.3', under which it was planned"
+    with pytest.raises(StoreError, match=message):
+        Encoding(store, STACK, audio)
+
+
+def test_builds_for_other_devices_are_one_version(monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path) -> None:
+    under(monkeypatch, torch="2.13.0+cpu")
+    store = plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
+    assert store.plan.environment["torch"] == "2.13.0+cpu"
+    under(monkeypatch, torch="2.13.0+cu130")
+    assert Encoding(store, STACK, audio).rows == len(GOOD) + 3
+
+
+def test_other_libraries_may_change(monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path) -> None:
+    with monkeypatch.context() as patch:
+        under(patch, soundfile="0.0", numpy="0.0")
+        store = plan(clip_pairs(GOOD), STACK, str(tmp_path), 4)
+    assert Encoding(store, STACK, audio).rows
+
+
+def test_a_finished_store_is_fine_under_any_version(
+    monkeypatch: pytest.MonkeyPatch, store: FeatureStore, audio: Path
+) -> None:
+    under(monkeypatch, torch="99")
+    assert Encoding(store, STACK, audio).rows == 0
+
+
+def test_half_precision_on_disk(store: FeatureStore, audio: Path, tmp_path: Path) -> None:
+    half = plan(clip_pairs([*GOOD, *BAD]), STACK, str(tmp_path), 4, "float16")
+    Encoding(half, STACK, audio).run()
+    types = {name: half.load(name).values.dtype for name in half.plan.encoders}
+    assert types == {"signal": np.float32, "mel_baseline": np.float16, "ngram_baseline": np.float16}
+    for name in types:
+        expected = store.load(name).values.astype(types[name])
+        assert np.array_equal(half.load(name).values, expected, equal_nan=True)
+
+
+def test_a_value_beyond_half_precision_is_a_failed_row(
+    monkeypatch: pytest.MonkeyPatch, audio: Path, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(MelBaseline, "embed", lambda encoder, wave: torch.full((400,), 1e5))
+    store = plan(clip_pairs(GOOD[:2]), STACK, str(tmp_path), 4, "float16")
+    assert Encoding(store, STACK, audio).run().failed == 2
+    reason = "mel_baseline: the embedding is not finite as float16"
+    assert store.failures("mel_baseline") == store.failures("signal") == {0: reason, 1: reason}
+
+
+@pytest.mark.parametrize("field", [{"workers": -1}, {"memory_bytes": 0}, {"batch_s": 0.0}, {"batch_s": float("nan")}])
+def test_limits_that_leave_nothing(field: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(field))}: got .*, expected"):
+        Limits(**field)

@@ -1,7 +1,7 @@
 """A look into a store: counts, failures with reasons, durations, and texts shown as they are."""
 
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,12 @@ from audio_factory import BAD, clip_pairs, write_bad, write_clips
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
+from feature_export.encoders.mel import MelBaseline
+from feature_export.encoders.protocol import Provenance
+from feature_export.encoders.stack import Stack
 from feature_export.export import Encoding, plan
 from feature_export.inspection import SHOWN_FAILURES, show
+from tunejury_jax.blocks import BLOCKS
 from tunejury_jax.pairs import Pair
 from tunejury_jax.store import FeatureStore, seal_store
 
@@ -52,6 +56,8 @@ def test_a_sealed_store_with_failures(capsys: pytest.CaptureFixture[str], audio:
         blocks, failed = ("1/1", 0) if spec.block.table == "prompt" else ("5/5", len(BAD))
         facts = f"{name} {spec.block.table} {spec.block.dim} float32 1 {spec.fingerprint} {blocks} {failed} \n"
         assert facts in out
+    assert " mel_baseline: no weights; signal path crop middle, int16 False, seed 0, train16k False; pooling " in out
+    assert " signal: no weights" in out
     assert "Noise none 5 4 4 4 0 \n" in out
     assert f"Failed: {len(BAD)}\n" in out
     for name, reason in BAD.items():
@@ -101,6 +107,29 @@ def test_many_failures_are_cut(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     assert out.count(": no such file\n") == SHOWN_FAILURES
     assert "019.wav: no such file" in out
     assert "020.wav: no such file" not in out
+
+
+@dataclass(frozen=True)
+class NamedWeights(MelBaseline):
+    """The baseline under another block's name, with all that an encoder with weights records."""
+
+    block = next(block for block in BLOCKS if block.name == "mert")
+
+    def provenance(self) -> Provenance:
+        weights: Provenance = {
+            "weights": "MERT-v1-330M",
+            "weights_revision": "5240c27",
+            "weights_sha256": "0c03774d821a6ad9",
+        }
+        return super().provenance() | weights | {"pooling": "mean", "dtype": "float32"}
+
+
+def test_licence_and_provenance_of_weights(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    stack = Stack((NamedWeights(SignalPath(int16=True)),), (), SignalPath(int16=True))
+    out = shown(capsys, plan(PAIRS, stack, str(tmp_path), 4))
+    path = "signal path crop middle, int16 True, seed 0, train16k False"
+    weights = "weights MERT-v1-330M (CC-BY-NC-4.0); weights revision 5240c27; sha256 0c03774d821a"
+    assert f" mert: {weights}; {path}; pooling mean; dtype float32\n" in out
 
 
 TEXTS = ["[verse] la [/verse]", "[bold]loud", "[/]", ":fire: hot", "[link=x]y[/link]", "ünï 🎹"]

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from audio_factory import BAD, clip_pairs, write_bad, write_clips
 from store_factory import snapshot
+from tiny_weights import clap
 
 from tunejury_jax.store import FeatureStore, StoreError
 from tunejury_jax.store.arrays import feature_array, open_array
@@ -35,13 +36,15 @@ FORKER = """
 import json, os, sys
 from pathlib import Path
 from feature_export import commands
+from feature_export.options import Running, Source
 
 for line in sys.stdin:
     pairs, audio, out, block_rows = json.loads(line)
     child = os.fork()
     if not child:
         os.dup2(2, 1)
-        os._exit(commands.export(Path(pairs), (), ("mel",), out, Path(audio), block_rows))
+        source = Source(pairs=Path(pairs), out=out, block_rows=block_rows)
+        os._exit(commands.export(source, Running(audio_root=Path(audio))))
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
@@ -76,11 +79,11 @@ class Exporter:
         assert self.forker.stdout
         return int(self.forker.stdout.readline())
 
-    def command(self, out: Path, block_rows: int) -> "subprocess.Popen[bytes]":
+    def command(self, out: Path, block_rows: int, *more: str) -> "subprocess.Popen[bytes]":
         """Starts `python -m feature_export export`."""
         source = ["--pairs", str(self.data / "pairs.jsonl"), "--audio-root", str(self.data / "audio")]
         command = [sys.executable, "-m", "feature_export", "export", *source, "--out", str(out)]
-        return subprocess.Popen([*command, "--block-rows", str(block_rows)], cwd=ROOT, stderr=subprocess.DEVNULL)
+        return subprocess.Popen([*command, "--block-rows", str(block_rows), *more], cwd=ROOT, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +199,20 @@ def test_the_real_command_is_killed_and_goes_on(
     for rows, out in outs.items():
         assert exporter.export(out, rows) == 0
         assert snapshot(out) == snapshot(references[rows])
+
+
+def test_an_export_with_worker_processes_is_killed_and_goes_on(
+    exporter: Exporter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TUNEJURY_WEIGHTS", str(tmp_path / "weights"))
+    clap.write(tmp_path / "weights/clap")
+    outs = [tmp_path / "killed", tmp_path / "undisturbed"]
+    more = ("--encoders", "clap", "mel", "--workers", "2")
+    with exporter.command(outs[0], 3, *more) as process:
+        kill_at(process.pid, outs[0], 40, 0.0)
+    assert process.returncode == -signal.SIGKILL
+    assert FeatureStore.open(str(outs[0])).pending("clap_audio")
+    for out in outs:
+        with exporter.command(out, 3, *more) as process:
+            assert process.wait(timeout=300) == 0
+    assert snapshot(outs[0]) == snapshot(outs[1])

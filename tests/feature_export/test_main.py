@@ -14,10 +14,23 @@ from feature_export.__main__ import Command
 from tunejury_jax.store import FeatureStore
 
 ROOT = Path(__file__).parents[2]
+SOURCE = (
+    "--pairs",
+    "--out",
+    "--encoders",
+    "--splits",
+    "--block-rows",
+    "--dtype",
+    "--autocast",
+    "--crop",
+    "--crop-seed",
+)
+SWITCHES = ("--train16k", "--int16")
+RUNNING = ("--audio-root", "--device", "--workers", "--memory-mib", "--batch-seconds")
 OPTIONS = {
-    "export": ("--pairs", "--out", "--encoders", "--splits", "--block-rows", "--audio-root"),
-    "plan": ("--pairs", "--out", "--encoders", "--splits", "--block-rows"),
-    "encode": ("--store", "--audio-root", "--shard"),
+    "export": (*SOURCE, *SWITCHES, *RUNNING),
+    "plan": (*SOURCE, *SWITCHES),
+    "encode": ("--store", "--shard", *RUNNING),
     "seal": ("--store",),
     "verify": ("--store", "--audio-root"),
     "inspect": ("--store",),

@@ -1,13 +1,14 @@
 """Files to score: which are found, and that each gives a row whatever becomes of it."""
 
-from pathlib import Path
+import dataclasses
 
-import numpy as np
 import pytest
+from audio_factory import write_bad, write_clips
 from random_ensembles import random_ensemble
 from random_heads import random_checkpoint
+from toy_stack import TOY, ToyAudio, toy_stack
 
-from tunejury_jax.score_files import AudioFile, find_audio, score_files
+from tunejury_jax.score_files import IDENTITY, PROTOCOLS, AudioFile, ScoreRow, find_audio, planned_rows, score_files
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import fingerprint
 
@@ -50,61 +51,90 @@ def test_a_folder_without_audio_is_refused(music):
         find_audio([music / "b.wav", music / "deep"], SUFFIXES)
 
 
-class Stack:
-    """Fails for some files in the ways that a stack does."""
-
-    def provenance(self):
-        return random_checkpoint().encoders
-
-    def embed(self, audio, sample_rate_hz, prompt):
-        if audio.stem in FAILURES:
-            raise FAILURES[audio.stem]
-        return {"toy": np.full(8, len(audio.stem), np.float32), "words": np.full(4, len(prompt), np.float32)}
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory):
+    root = tmp_path_factory.mktemp("audio")
+    return [AudioFile(name, root / name) for name in (*write_clips(root, 3), *write_bad(root))]
 
 
-BROKEN = AudioFile("broken", Path("broken.wav"))
-FAILURES = {"broken": ValueError("broken.wav: truncated"), "big": RuntimeError("out of memory")}
+def toy_scorer(audio_encoder=None, **options):
+    return Scorer(random_checkpoint(TOY), toy_stack(audio_encoder), **options)
 
 
-def test_every_file_gives_a_row_and_an_unusable_one_an_error(tmp_path):
-    checkpoint = random_checkpoint()
-    names = ("one", "broken", "big", "three")
-    files = [AudioFile(f"{name}.wav", tmp_path / f"{name}.wav") for name in names]
-    scorer = Scorer(checkpoint, Stack())
+def test_every_file_gives_a_row_in_order_and_an_unusable_one_an_error(audio):
+    files = [audio[0], *audio[3:], *audio[1:3]]
+    scorer = toy_scorer()
     rows = list(score_files(scorer, files, "calm"))
-    assert [row.id for row in rows] == ["one.wav", "broken.wav", "big.wav", "three.wav"]
-    assert [row.error for row in rows] == [None, "broken.wav: truncated", "out of memory", None]
-    assert [row.reward is None for row in rows] == [False, True, True, False]
-    assert rows[0].reward == scorer.score(tmp_path / "one.wav", prompt="calm") != rows[3].reward
-    for row, file in zip(rows, files, strict=True):
-        assert (row.path, row.prompt, row.checkpoint) == (str(file.path), "calm", checkpoint.sha256)
-        assert row.encoders == {name: fingerprint({"encoder": name, "revision": "1"}) for name in ("toy", "words")}
+    assert [(row.id, row.path) for row in rows] == [(file.id, str(file.path)) for file in files]
+    assert [row.error is None for row in rows] == [row.reward is not None for row in rows]
+    good = [row for row in rows if row.error is None]
+    assert [row.id for row in good] == ["000.wav", "001.wav", "002.wav"]
+    for row in good:
+        assert row.reward == scorer.score(row.path, prompt="calm")
+    assert len({row.reward for row in good}) == 3
+    for row in rows:
+        assert (row.prompt, row.checkpoint, row.std) == ("calm", scorer.checkpoint.sha256, None)
+        assert row.encoders == {name: fingerprint(made_by) for name, made_by in TOY.items()}
 
 
-def test_an_error_of_ours_is_not_taken_for_one_of_the_file(tmp_path, monkeypatch):
-    monkeypatch.setitem(FAILURES, "broken", AttributeError("a bug"))
+def test_planned_rows_are_the_rows_without_what_becomes_of_them(audio):
+    scorer = toy_scorer()
+    planned = list(planned_rows(scorer, audio, "calm", PROTOCOLS["both"]))
+    rows = list(score_files(scorer, audio, "calm", PROTOCOLS["both"]))
+    asked = [field.name for field in dataclasses.fields(ScoreRow)][:IDENTITY]
+    assert [[getattr(row, name) for name in asked] for row in planned] == [
+        [getattr(row, name) for name in asked] for row in rows
+    ]
+    assert {row.reward for row in planned} == {None}
+
+
+def test_both_protocols_encode_the_audio_once(audio):
+    encoder = ToyAudio()
+    rows = list(score_files(toy_scorer(encoder), audio[:3], "calm", PROTOCOLS["both"]))
+    assert len(encoder.heard) == 3
+    assert [(row.prompt_protocol, row.prompt) for row in rows] == [("with", "calm"), ("empty", "")] * 3
+    assert [row.reward for row in rows[1::2]] == [row.reward for row in score_files(toy_scorer(), audio[:3], "")]
+    assert ["no_prompt" in row.flags for row in rows] == [False, True] * 3
+
+
+def test_a_clip_named_twice_is_heard_once_and_has_its_own_prompts(audio):
+    encoder, path = ToyAudio(), audio[0].path
+    files = [AudioFile("a", path, "calm"), AudioFile("b", path, "loud drums"), AudioFile("c", path, None, (0.1, 0.2))]
+    scorer = toy_scorer(encoder)
+    a, b, c = score_files(scorer, files, "calm")
+    assert len(encoder.heard) == 2
+    assert (a.prompt, b.prompt, c.prompt) == ("calm", "loud drums", "calm")
+    assert (c.start_s, c.end_s, a.start_s) == (0.1, 0.2, None)
+    assert len({a.reward, b.reward, c.reward}) == 3
+
+
+def test_an_error_of_ours_is_not_taken_for_one_of_the_file(audio):
+    class Broken(ToyAudio):
+        def embed(self, wave):
+            raise AttributeError("a bug")
+
     with pytest.raises(AttributeError, match="a bug"):
-        list(score_files(Scorer(random_checkpoint(), Stack()), [AudioFile("x", tmp_path / "broken.wav")], ""))
+        list(score_files(toy_scorer(Broken()), audio[:1]))
 
 
-def test_a_row_as_json():
-    scorer = Scorer(random_checkpoint(), Stack())
-    (row,) = score_files(scorer, [AudioFile("a", Path("broken.wav"))], "")
-    assert list(row.to_json()) == ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error"]
-    assert (row.to_json()["path"], row.to_json()["error"]) == ("broken.wav", "broken.wav: truncated")
+def test_a_prompt_that_cannot_be_read_is_an_error_of_its_rows(audio, monkeypatch):
+    scorer = toy_scorer()
+
+    def refuse(text):
+        raise ValueError(f"cannot read {text!r}")
+
+    monkeypatch.setattr(type(scorer.stack.text[0]), "cut_tokens", lambda self, text: refuse(text) if text else 0)
+    with_prompt, without = score_files(scorer, audio[:1], "calm", PROTOCOLS["both"])
+    assert (with_prompt.error, without.error) == ("cannot read 'calm'", None)
 
 
-def test_a_row_of_an_ensemble_tells_how_far_its_members_disagree():
-    scorer = Scorer(random_ensemble(3), Stack(), conservative=0.5)
-    good, bad = (row.to_json() for row in score_files(scorer, [AudioFile("a", Path("a")), BROKEN], "calm"))
-    for row in (good, bad):
-        columns = ["id", "path", "prompt", "reward", "checkpoint", "encoders", "error", "std", "conservative"]
-        assert list(row) == columns
-        assert row["conservative"] == 0.5
-    predicted = scorer.predict(Path("a"), prompt="calm")
-    assert (good["reward"], good["std"]) == (predicted.reward, predicted.std)
-    assert (bad["reward"], bad["std"], bad["error"]) == (None, None, "broken.wav: truncated")
+def test_a_row_of_an_ensemble_tells_how_far_its_members_disagree(audio):
+    scorer = Scorer(random_ensemble(3, encoders=TOY), toy_stack(), conservative=0.5)
+    good, bad = score_files(scorer, [audio[0], audio[3]], "calm")
+    predicted = scorer.predict(good.path, prompt="calm")
+    assert (good.reward, good.std, good.conservative) == (predicted.reward, predicted.std, 0.5)
+    assert (bad.reward, bad.std, bad.conservative, bad.error) == (None, None, 0.5, "no such file")
 
 
 def test_nothing_to_score_gives_no_row():
-    assert list(score_files(Scorer(random_checkpoint(), Stack()), [], "")) == []
+    assert list(score_files(toy_scorer(), [])) == []

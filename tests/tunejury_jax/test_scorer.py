@@ -18,7 +18,7 @@ from random_heads import random_checkpoint, random_state
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
-from tunejury_jax import scorer as module
+from tunejury_jax import extras
 from tunejury_jax.ensemble import ensemble
 from tunejury_jax.head import evaluate_head
 from tunejury_jax.head_config import HeadConfig
@@ -183,8 +183,8 @@ def test_a_clip_is_predicted_and_scored_as_its_features(tmp_path):
     x = np.concatenate([np.arange(8) / 8, np.full(4, 4.0)])[None].astype(np.float32)
     mean, std = scorer.predict_features(x)
     found = scorer.predict("song.wav", prompt="calm")
-    assert found == (scorer.score_features(x)[0], mean[0], std[0])
-    assert {type(value) for value in found} == {float}
+    assert found[:3] == (scorer.score_features(x)[0], mean[0], std[0])
+    assert {type(value) for value in found[:3]} == {float}
     assert scorer.score("song.wav", prompt="calm") == found.reward < found.mean
 
 
@@ -286,7 +286,7 @@ def test_a_missing_part_of_the_export_stage_is_told_with_advice(monkeypatch):
     def missing(name):
         raise ModuleNotFoundError("No module named 'av'", name="av")
 
-    monkeypatch.setattr(module.importlib, "import_module", missing)
+    monkeypatch.setattr(extras.importlib, "import_module", missing)
     advice = r"scoring audio needs the export extra, av is missing: pip install 'tunejury-jax\[export\]'"
     with pytest.raises(ValueError, match=advice):
         accepted_audio()
@@ -311,7 +311,8 @@ import trainers, tunejury_jax
 
 for package in (tunejury_jax, trainers):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        importlib.import_module(module.name)
+        if not module.name.startswith("tunejury_jax.bridge."):
+            importlib.import_module(module.name)
 
 from sealed_store import toy_store
 from trainers.config import RunConfig

@@ -21,9 +21,9 @@ from jaxtyping import Array, Float
 from torch import Tensor
 
 from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.feature_scorer import require_conservative
 from tunejury_jax.head import Head, Variables, evaluate_head
 from tunejury_jax.prediction import member_scores
-from tunejury_jax.scorer import require_conservative
 
 __all__ = ["TorchReward", "checkpoint_reward"]
 

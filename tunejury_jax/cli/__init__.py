@@ -8,6 +8,10 @@ from tunejury_jax.cli.calibrate import Calibrate
 from tunejury_jax.cli.convert import Convert
 from tunejury_jax.cli.doctor import Doctor
 from tunejury_jax.cli.encoders import Encoders
+from tunejury_jax.cli.evaluate import Evaluate
+from tunejury_jax.cli.percentiles import PercentilesCommand
+from tunejury_jax.cli.push import Push
+from tunejury_jax.cli.release_scores import ReleaseScores
 from tunejury_jax.cli.score import Score
 from tunejury_jax.console import command
 
@@ -16,8 +20,12 @@ __all__ = ["main"]
 Command = (
     Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
+    | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Encoders, tyro.conf.subcommand("encoders")]
+    | Annotated[Push, tyro.conf.subcommand("push")]
+    | Annotated[PercentilesCommand, tyro.conf.subcommand("percentiles")]
+    | Annotated[ReleaseScores, tyro.conf.subcommand("release-scores"), tyro.conf.CascadeSubcommandArgs]
     | Annotated[Doctor, tyro.conf.subcommand("doctor")]
 )
 

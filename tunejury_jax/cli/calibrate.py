@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
+from tunejury_jax.cli.battle_columns import BattleColumns
+
 if TYPE_CHECKING:
     from tunejury_jax.calibration.anchors import Anchors
     from tunejury_jax.calibration.battles import Battles
@@ -15,30 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["Calibrate"]
 
 MethodName = Literal["published", "scale", "hierarchical", "scale-hierarchical", "active", "scale-hierarchical-active"]
-
-
-@dataclass(frozen=True)
-class BattleColumns:
-    """Names of the columns of the table of battles."""
-
-    id: str = "battle_id"
-    """Of the battle, each once."""
-    preference: str = "preference"
-    """A or B."""
-    system_a: str = "system_a"
-    """What made clip a."""
-    system_b: str = "system_b"
-    """What made clip b."""
-    score_a: str = "tj_a"
-    """The head's score of clip a."""
-    score_b: str = "tj_b"
-    """The head's score of clip b."""
-
-    def read(self, path: Path) -> "Battles":
-        """Reads a table that has them."""
-        from tunejury_jax.calibration.battles import Columns, read_battles
-
-        return read_battles(path, Columns(**vars(self)))
 
 
 @dataclass(frozen=True)
@@ -62,7 +40,7 @@ class FitAnchors:
     def run(self) -> int:
         from tunejury_jax.calibration.ksweep import Method
 
-        battles = self.columns.read(self.labels)
+        battles = _read(self.labels, self.columns)
         anchors = Method(scaled=self.scale, hierarchical=self.hierarchical).fit(battles, self.l2, self.pinned)
         anchors.save(self.out)
         for warning in anchors.warnings:
@@ -91,7 +69,7 @@ class ApplyAnchors:
         from tunejury_jax.calibration.anchors import Anchors
         from tunejury_jax.documents import write_whole
 
-        battles, anchors = self.columns.read(self.labels), Anchors.load(self.anchors)
+        battles, anchors = _read(self.labels, self.columns), Anchors.load(self.anchors)
         calibrated = anchors.calibrate(battles)
         text = io.BytesIO()
         csv.write_csv(pa.table({self.columns.id: battles.ids, **calibrated._asdict()}), text)
@@ -128,7 +106,7 @@ class SweepAnchors:
         from tunejury_jax.calibration.ksweep import PUBLISHED, compare, k_sweep, universe_of
         from tunejury_jax.documents import write_whole
 
-        battles = self.columns.read(self.labels)
+        battles = _read(self.labels, self.columns)
         universe = universe_of(battles, read_increment(self.universe))
         names = dict.fromkeys((PUBLISHED, *self.methods))
         swept = {name: k_sweep(battles, universe, self.ks, self.seeds, name, self.l2, self.pinned) for name in names}
@@ -152,6 +130,12 @@ class Calibrate:
 
     def run(self) -> int:
         return self.action.run()
+
+
+def _read(path: Path, columns: BattleColumns) -> "Battles":
+    from tunejury_jax.calibration.battles import Columns, read_battles
+
+    return read_battles(path, Columns(**vars(columns)))
 
 
 def _show_offsets(anchors: "Anchors") -> None:

@@ -12,10 +12,10 @@ import numpy as np
 import tensorstore as ts
 
 from tunejury_jax.errors import one_of
-from tunejury_jax.store.kv import StoreError, read_bytes
+from tunejury_jax.store.kv import DATA_TIMEOUT_S, StoreError, context, finished, read_bytes
 from tunejury_jax.store.plan import Plan
 
-__all__ = ["ArraySpec", "create_array", "feature_array", "open_array", "pair_arrays", "read_array"]
+__all__ = ["ArraySpec", "allocate", "create_array", "feature_array", "open_array", "pair_arrays", "read_array"]
 
 MAX_METADATA_BYTES = 1 << 20
 PAIR_CHUNK_ROWS = 1 << 16
@@ -71,10 +71,8 @@ def pair_arrays(plan: Plan) -> tuple[ArraySpec, ...]:
 
 def create_array(root: ts.KvStore, array: ArraySpec) -> ts.TensorStore:
     """Creates an array, or opens it where an interrupted planner left the same one behind."""
-    try:
-        return ts.open({**array.spec(root), "metadata": array.metadata()}, create=True, open=True).result()
-    except ValueError as error:
-        raise StoreError(f"{array.prefix}: cannot be created: {error}") from error
+    spec = {**array.spec(root), "metadata": array.metadata()}
+    return finished(ts.open(spec, create=True, open=True, context=context()), f"{array.prefix}: cannot be created")
 
 
 def open_array(root: ts.KvStore, array: ArraySpec) -> ts.TensorStore:
@@ -86,16 +84,15 @@ def open_array(root: ts.KvStore, array: ArraySpec) -> ts.TensorStore:
     key = f"{array.prefix}zarr.json"
     if read_bytes(root, key, MAX_METADATA_BYTES) is None:
         raise StoreError(f"{key}: missing")
-    try:
-        return ts.open(
-            {**array.spec(root), "metadata": array.metadata()},
-            open=True,
-            dtype=ts.dtype(np.dtype(array.dtype)),
-            shape=array.shape,
-            chunk_layout=ts.ChunkLayout(write_chunk_shape=array.chunk),
-        ).result()
-    except ValueError as error:
-        raise StoreError(f"{key}: differs from the plan: {error}") from error
+    opening = ts.open(
+        {**array.spec(root), "metadata": array.metadata()},
+        open=True,
+        context=context(),
+        dtype=ts.dtype(np.dtype(array.dtype)),
+        shape=array.shape,
+        chunk_layout=ts.ChunkLayout(write_chunk_shape=array.chunk),
+    )
+    return finished(opening, f"{key}: differs from the plan")
 
 
 def read_array(root: ts.KvStore, array: ArraySpec) -> np.ndarray:
@@ -104,10 +101,18 @@ def read_array(root: ts.KvStore, array: ArraySpec) -> np.ndarray:
     Raises:
         StoreError: As `open_array`, or a chunk is missing or does not match its checksum, or memory does not suffice.
     """
-    source = open_array(root, array)
-    try:
-        values = np.empty(array.shape, array.dtype)  # here: without the memory TensorStore aborts the process
-        ts.array(values).write(source).result()
-    except (ValueError, MemoryError) as error:
-        raise StoreError(f"{array.prefix}: cannot be read: {error}") from error
+    source, values = open_array(root, array), allocate(array.prefix, array.shape, array.dtype)
+    finished(ts.array(values).write(source), f"{array.prefix}: cannot be read", DATA_TIMEOUT_S)
     return values
+
+
+def allocate(what: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """Memory to read into: without it TensorStore would abort the process.
+
+    Raises:
+        StoreError: There is not that much.
+    """
+    try:
+        return np.empty(shape, dtype)
+    except (ValueError, MemoryError) as error:
+        raise StoreError(f"{what}: cannot be read: {error}") from error

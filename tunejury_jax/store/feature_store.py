@@ -6,19 +6,18 @@ is an error, and a row that is not finite must be one that is recorded as failed
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorstore as ts
-from google_crc32c import value as crc32c
-from jaxtyping import Bool, Float
 
 from tunejury_jax.pairs import LABELS, SPLITS, Clip
 from tunejury_jax.store import kv
-from tunejury_jax.store.arrays import feature_array, pair_arrays, read_array
+from tunejury_jax.store.arrays import allocate, pair_arrays, read_array
 from tunejury_jax.store.kv import StoreError
 from tunejury_jax.store.plan import Plan, canonical_json, difference
+from tunejury_jax.store.slabs import Features, Slab, read_slabs
 from tunejury_jax.store.tables import (
     MAX_PARQUET_BYTES,
     PAIR_COLUMNS,
@@ -34,13 +33,6 @@ MAX_COMMIT_BYTES = 64 << 20
 COMMIT_NAME = re.compile(r"[0-9]{8}\.json")
 
 
-class Features(NamedTuple):
-    """The rows of one encoder; a row whose audio could not be encoded is NaN and not `ok`."""
-
-    values: Float[np.ndarray, "rows dim"]
-    ok: Bool[np.ndarray, " rows"]
-
-
 def commit_key(encoder: str, block: int) -> str:
     """Where the commit of a block stands."""
     return f"commits/{encoder}/{block:08d}.json"
@@ -54,16 +46,20 @@ class FeatureStore:
 
     @classmethod
     def open(cls, location: str) -> "FeatureStore":
-        """Opens a planned store, finished or not.
+        """Opens a planned store, finished or not, or a dataset of several (`store.parts`).
 
         Raises:
             StoreError: No store there, or its plan is damaged or of another version.
         """
         root = kv.open_root(location)
         document = kv.read_json(root, "store.json")
-        if document is None:
+        if document is not None:
+            return FeatureStore(location, root, Plan.from_json(document))
+        if not kv.exists(root, "dataset.json"):
             raise StoreError(f"{location}: no store.json: not a feature store, or its planning did not finish")
-        return cls(location, root, Plan.from_json(document))
+        from tunejury_jax.store.parts import open_dataset  # here: a dataset is a FeatureStore itself
+
+        return open_dataset(location)
 
     @classmethod
     def open_sealed(cls, location: str) -> "FeatureStore":
@@ -146,9 +142,9 @@ class FeatureStore:
         Raises:
             StoreError: One is damaged.
         """
-        for block in self._committed(encoder):
-            key = commit_key(encoder, block)
-            commit = kv.read_json(self.root, key, MAX_COMMIT_BYTES)
+        blocks = self._committed(encoder)
+        keys = [commit_key(encoder, block) for block in blocks]
+        for block, key, commit in zip(blocks, keys, kv.read_all_json(self.root, keys, MAX_COMMIT_BYTES), strict=True):
             if commit is None or commit.get("block") != block:
                 raise StoreError(f"{key}: missing, or the commit of another block")
             _check_failed(key, commit.get("failed"), range(*self.bounds(encoder, block)))
@@ -158,8 +154,8 @@ class FeatureStore:
         """Row -> reason, for the rows of committed blocks that could not be encoded."""
         return {int(row): why for commit in self.commits(encoder) for row, why in commit["failed"].items()}
 
-    def load(self, encoder: str) -> Features:
-        """Reads all rows of an encoder, each block checked against its commit.
+    def slabs(self, encoder: str) -> Iterator[Slab]:
+        """Reads all rows of an encoder in order, piece by piece, each block checked against its commit.
 
         Raises:
             StoreError: A block is not committed, was written by another encoder, or does not match its checksum;
@@ -167,14 +163,21 @@ class FeatureStore:
         """
         if pending := self.pending(encoder):
             raise StoreError(f"{encoder}: {len(pending)} of {self.plan.blocks(encoder)} blocks are not committed")
-        values = read_array(self.root, feature_array(self.plan, encoder))[: self.plan.rows(encoder)]
-        ok = np.ones(len(values), bool)
-        for commit in self.commits(encoder):
-            self._check_commit(encoder, commit, values)
-            ok[[int(row) for row in commit["failed"]]] = False
-        if not np.array_equal(np.isfinite(values).all(axis=1), ok):
-            raise StoreError(f"{encoder}: the rows that are not finite are not the rows recorded as failed")
-        return Features(values, ok)
+        yield from read_slabs(self.root, self.plan, encoder, self.commits(encoder))
+
+    def load(self, encoder: str) -> Features:
+        """Reads all rows of an encoder at once.
+
+        Raises:
+            StoreError: As `slabs`.
+        """
+        rows = self.plan.rows(encoder)
+        spec = self.plan.encoders[encoder]
+        loaded = Features(allocate(encoder, (rows, spec.block.dim), spec.dtype), np.empty(rows, bool))
+        for low, piece in self.slabs(encoder):
+            for whole, part in zip(loaded, piece, strict=True):
+                whole[low : low + len(part)] = part
+        return loaded
 
     def digest(self) -> dict[str, Any]:
         """Verifies tables and rows and says what is there: rows, failed rows and sha256 of each encoder.
@@ -212,19 +215,12 @@ class FeatureStore:
         blocks = [int(name[:8]) for name in names if COMMIT_NAME.fullmatch(name)]
         return [block for block in blocks if block < self.plan.blocks(encoder)]
 
-    def _check_commit(self, encoder: str, commit: Mapping[str, Any], values: Float[np.ndarray, "rows dim"]) -> None:
-        ours, theirs = self.plan.encoders[encoder].fingerprint, commit.get("fingerprint")
-        low, high = self.bounds(encoder, commit["block"])
-        where = f"{encoder}, block {commit['block']}"
-        if ours != theirs:
-            raise StoreError(f"{where}: written by another encoder: fingerprint {theirs!r}, the plan has {ours!r}")
-        if crc32c(np.ascontiguousarray(values[low:high]).tobytes()) != commit.get("crc32c"):
-            raise StoreError(f"{where}: data does not match its commit; delete the commit and encode the block again")
-
     def _digest(self, encoder: str) -> dict[str, Any]:
-        values, ok = self.load(encoder)
-        sha256 = hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
-        return {"rows": len(ok), "failed_rows": np.flatnonzero(~ok).tolist(), "sha256": sha256}
+        sha256, failed = hashlib.sha256(), []
+        for low, (values, ok) in self.slabs(encoder):  # never all at once: a store may be larger than any memory
+            sha256.update(values.tobytes())
+            failed += (np.flatnonzero(~ok) + low).tolist()
+        return {"rows": self.plan.rows(encoder), "failed_rows": failed, "sha256": sha256.hexdigest()}
 
 
 def _check_failed(key: str, failed: Any, rows: range) -> None:

@@ -91,7 +91,8 @@ def write_block(
     padded = _padded(store, encoder, block, rows, failed)
     low, high = store.bounds(encoder, block)
     array = open_array(store.root, feature_array(store.plan, encoder))
-    array[low : low + store.plan.block_rows].write(padded).result()
+    writing = array[low : low + store.plan.block_rows].write(padded)
+    kv.finished(writing, f"{encoder}, block {block}: cannot be written", kv.DATA_TIMEOUT_S)
     commit = {
         "block": block,
         "lo": low,
@@ -111,15 +112,15 @@ def seal_store(store: FeatureStore) -> dict[str, Any]:
         StoreError: A block is missing or does not verify.
     """
     seal = store.digest()
-    store.root.write("SEALED.json", canonical_json(seal)).result()
+    kv.put(store.root, "SEALED.json", canonical_json(seal))
     return seal
 
 
 def _write_tables(root: ts.KvStore, plan: Plan, tables: Tables) -> None:
     for name, data in tables.to_parquet().items():
-        root.write(f"tables/{name}-00000.parquet", data).result()
+        kv.put(root, f"tables/{name}-00000.parquet", data)
     for array, values in zip(pair_arrays(plan), tables.arrays(), strict=True):
-        create_array(root, array).write(values).result()
+        kv.finished(create_array(root, array).write(values), f"{array.prefix}: cannot be written", kv.DATA_TIMEOUT_S)
 
 
 def _refuse_other_plan(location: str, wanted: Plan, found: Plan) -> None:

@@ -87,7 +87,7 @@ EXAMPLES: dict[str, tuple[Callable[[Path], list[Any]], str, int]] = {
 
 
 def test_every_source_has_an_example_and_a_place_on_the_command_line() -> None:
-    assert tuple(SOURCES) == tuple(EXAMPLES) == get_args(Pairs.__annotations__["source"])
+    assert (*SOURCES, "all") == (*EXAMPLES, "all") == get_args(Pairs.__annotations__["source"])
 
 
 @pytest.mark.parametrize("source", list(EXAMPLES))
@@ -222,10 +222,15 @@ def test_labels_of_which_nothing_is_left(tmp_path: Path) -> None:
     ("source", "more", "message"),
     [
         ("folder", ["--bench", "x"], "option of source folder: got 'bench', accepted are 'data', 'audio'"),
-        ("songeval", ["--question", "x"], "option of source songeval: got 'question', accepted are 'data', 'seed'"),
+        (
+            "songeval",
+            ["--question", "x"],
+            "option of source songeval: got 'question', accepted are 'data', 'seed', 'song_order'",
+        ),
         ("music-arena", ["--seed", "1"], "option of source music-arena: got 'seed', accepted are 'data', 'bench'"),
         ("aime", [], "audio: source aime needs it"),
         ("folder", ["--splits", "/nowhere/x.json"], "/nowhere/x.json"),
+        ("folder", ["--partial"], "partial: is of source 'all', got source 'folder'"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, source: str, more: list[str], message: str) -> None:
@@ -241,6 +246,23 @@ def test_a_folder_of_splits_without_the_sources(tmp_path: Path) -> None:
         made(tmp_path, *folder(tmp_path), "--splits", tmp_path / "splits")
 
 
+def test_a_list_of_which_no_id_is_a_pairs(tmp_path: Path) -> None:
+    split = write_split(tmp_path / "s.json", train=["aime_000000", "aime_000001"])
+    message = (
+        r"s\.json: none of its ids is a pair's: it lists \['aime_000000', 'aime_000001'\]\.\.\., the pairs are "
+        r"\['prefs_000000', 'prefs_000001', 'prefs_000002'\]\.\.\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        made(tmp_path, *musicprefs(tmp_path), "--splits", split)
+    assert not (tmp_path / "pairs.jsonl").exists()
+
+
+def test_songs_are_split_anew_where_the_folder_of_splits_has_no_list_of_them(tmp_path: Path) -> None:
+    write_split(tmp_path / "splits" / "AIME-random_split.json", train=["aime_000000"])
+    arguments = songeval(tmp_path)
+    assert made(tmp_path, *arguments, "--splits", tmp_path / "splits") == made(tmp_path, *arguments)
+
+
 def test_a_list_and_records_that_disagree(tmp_path: Path) -> None:
     split = write_split(tmp_path / "s.json", train=["cmipref_000000"])
     with pytest.raises(ValueError, match="pair 'cmipref_000000' is in 'test' by its record and in 'train' by the list"):
@@ -251,7 +273,19 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         run("pairs", "--help")
     shown = capsys.readouterr().out
-    options = ("source", "data", "out", "audio", "audio-out", "bench", "question", "prompt-column", "seed", "splits")
+    options = (
+        "source",
+        "data",
+        "out",
+        "audio",
+        "audio-out",
+        "bench",
+        "question",
+        "prompt-column",
+        "seed",
+        "splits",
+        "partial",
+    )
     assert left.value.code == 0
     assert all(f"--{option}" in shown for option in (*options, "report", "strict"))
     assert all(source in shown for source in SOURCES)

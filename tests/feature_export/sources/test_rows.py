@@ -1,6 +1,7 @@
 """Rows of published tables: the same from every file type, and refused with file and row where they are damaged."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -79,6 +80,61 @@ def test_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, nam
     monkeypatch.setattr(rows, limit, 10)
     with pytest.raises(ValueError, match=r"\d+ bytes, accepted are at most 10$"):
         list(read_rows(tmp_path / name))
+
+
+def test_a_few_bytes_that_stand_for_much_are_decoded_row_by_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One value of 100 kB, once in the file's dictionary, in 500 rows: 50 MB once decoded."""
+    path = write_parquet(tmp_path / "t.parquet", [{"id": "x" * 100_000}] * 500)
+    assert path.stat().st_size < 50_000
+    sizes: list[int] = []
+    decode = pq.ParquetFile.iter_batches
+
+    def spy(file: pq.ParquetFile, count: int) -> Iterator[pa.RecordBatch]:
+        for batch in decode(file, count):
+            sizes.append(batch.nbytes)
+            yield batch
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", spy)
+    monkeypatch.setattr(rows, "MAX_BATCH_BYTES", 500_000)
+    assert sum(len(row.text("id")) for row in read_rows(path)) == 50_000_000
+    assert max(sizes) <= 500_000
+
+
+def test_a_packed_cell_is_refused_by_its_declared_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"audio": [b"\0" * (8 << 20)]}), path, compression="zstd")
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(rows, "MAX_ROW_GROUP_BYTES", 1 << 20)
+    with pytest.raises(
+        ValueError, match=r"t\.parquet, after row 0: row group: 83\d+ bytes, accepted are at most 1048576"
+    ):
+        list(read_rows(path))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write", "message"),
+    [
+        (".csv", write_csv, r"after row 0: field larger than field limit"),
+        (".jsonl", write_jsonl, r"after row 0: record: \d+ bytes, accepted are at most 1048576"),
+        (".parquet", write_parquet, r"after row 0: id: 2000000 characters, accepted are at most 1048576"),
+    ],
+)
+def test_a_field_that_is_too_long(tmp_path: Path, suffix: str, write: object, message: str) -> None:
+    path = write(tmp_path / f"t{suffix}", [{"id": "x" * 2_000_000}])  # type: ignore[operator]
+    with pytest.raises(ValueError, match=message):
+        list(read_rows(path))
+
+
+def test_a_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
+    """Byte order mark, carriage returns, quotes around all, doubled quotes inside, a comma and a line end."""
+    path = tmp_path / "t.csv"
+    path.write_bytes('\ufeff"id","text"\r\n"1","a ""b"", c\r\nd"\r\n"2",""\r\n'.encode())
+    assert [dict(row.values) for row in read_rows(path)] == [
+        {"id": "1", "text": 'a "b", c\r\nd'},
+        {"id": "2", "text": ""},
+    ]
 
 
 def test_fields_are_checked() -> None:

@@ -1,5 +1,6 @@
 """SongEval: the drawn pairs are those of the definition, computed anew here; no song is in two splits."""
 
+import json
 import os
 import random
 import re
@@ -16,8 +17,10 @@ from published_labels import AXES, write_jsonl, write_songeval
 from feature_export.sources.song_pairs import draw_song_pairs
 from feature_export.sources.song_split import split_songs
 from feature_export.sources.songeval import read_songeval
+from tunejury_jax.splits import read_split
 
 ROOT = Path(__file__).parents[3]
+SPLIT = ROOT.parent / "shared" / "data" / "splits" / "SongEval-balanced_split.json"
 SONGS = 200
 
 
@@ -32,10 +35,14 @@ def mean(values: list[float]) -> float:
     return sum(values) / len(values)
 
 
-def published(ratings: dict[str, list[dict[str, int]]], seed: int) -> list[tuple[str, str]]:
+def number(song: str) -> int:
+    return int("".join(filter(str.isdigit, song.removesuffix(".mp3").removeprefix("mp3/"))))
+
+
+def published(ratings: dict[str, list[dict[str, int]]], seed: int, key: Any = None) -> list[tuple[str, str]]:
     """Winner and loser of each pair, as spec section 2 says it."""
     score = {s: mean([mean([float(r[axis]) for r in raters]) for axis in AXES]) for s, raters in ratings.items()}
-    names, rng, chosen, seen = sorted(score), random.Random(seed), [], set()
+    names, rng, chosen, seen = sorted(score, key=key), random.Random(seed), [], set()
     while len(chosen) < 3760:
         x, y = rng.sample(names, 2)
         if abs(score[x] - score[y]) < 0.5 or (x, y) in seen or (y, x) in seen:
@@ -45,12 +52,48 @@ def published(ratings: dict[str, list[dict[str, int]]], seed: int) -> list[tuple
     return chosen
 
 
-@pytest.mark.parametrize("seed", [42, 7])
-def test_the_pairs_are_those_of_the_definition(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "order", "key"), [(42, "name", None), (7, "name", None), (42, "number", number)])
+def test_the_pairs_are_those_of_the_definition(tmp_path: Path, seed: int, order: str, key: Any) -> None:
     ratings = write_songeval(tmp_path, SONGS)
-    pairs = read_songeval(tmp_path, seed=seed).pairs
+    pairs = read_songeval(tmp_path, seed=seed, song_order=order).pairs
     sides = [(p.audio_a, p.audio_b) if p.label == "a" else (p.audio_b, p.audio_a) for p in pairs]
-    assert sides == published(ratings, seed)
+    assert sides == published(ratings, seed, key)
+
+
+def test_the_order_of_songs_matters(folder: Path) -> None:
+    assert read_songeval(folder, song_order="number").pairs != read_songeval(folder).pairs
+    with pytest.raises(ValueError, match="song_order: got 'x', accepted are 'name', 'number'"):
+        read_songeval(folder, song_order="x")
+
+
+def test_songs_without_numbers_have_no_order_by_number(tmp_path: Path) -> None:
+    rows = [{"file_name": f"mp3/{name}.mp3", "annotation": [dict.fromkeys(AXES, 3)]} for name in ("1", "one")]
+    write_jsonl(tmp_path / "metadata.jsonl", rows)
+    with pytest.raises(ValueError, match=r"song_order: expected files named by numbers, got 'mp3/one\.mp3'"):
+        read_songeval(tmp_path, song_order="number")
+
+
+@pytest.mark.skipif(not SPLIT.is_file(), reason=f"the published split is not at {SPLIT}")
+def test_the_published_split_is_one_of_such_pairs() -> None:
+    """As far as ids tell: their form, range and number, and sizes that a split by song of such a drawing has."""
+    stats = json.loads(SPLIT.read_text())["metadata"]["stats"]
+    splits = read_split(SPLIT)
+    assert splits.keys() <= {f"songeval_{n:06d}" for n in range(3760)}
+    assert Counter(splits.values()) == {"train": 2491, "valid": 246, "test": 249}
+    assert len(splits) + stats["dropped_pairs"] == 3760
+    songs = [stats[f"{split}_songs"] for split in ("train", "valid", "test")]
+    assert songs[1] == songs[2] == round(sum(songs) / 10)
+    drawn = [(pair.song_a, pair.song_b) for pair in draw_song_pairs(like_published_scores(), 3760, 42)]
+    ours = split_songs(drawn, 42)
+    within = Counter(ours[one] for one, two in drawn if ours[one] == ours[two])
+    assert abs(len(ours) - sum(songs)) < 40
+    for split, count in Counter(splits.values()).items():
+        assert abs(within[split] - count) < 0.05 * count
+
+
+def like_published_scores() -> dict[str, float]:
+    draw = random.Random(0)
+    return {f"mp3/{n}.mp3": min(max(draw.gauss(3.0, 0.8), 1.0), 5.0) for n in range(2399)}
 
 
 def test_ids_and_the_rest(folder: Path) -> None:
@@ -169,6 +212,15 @@ def test_a_song_that_is_not_as_published(tmp_path: Path, change: dict[str, Any],
     row = {"file_name": "mp3/0.mp3", "annotation": [dict.fromkeys(AXES, 3)]}
     write_jsonl(tmp_path / "metadata.jsonl", [row, row | {"file_name": "mp3/1.mp3"} | change])
     with pytest.raises(ValueError, match=re.escape(message)):
+        read_songeval(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "mp3\\..\\x.mp3"])
+def test_a_song_outside_the_folder(tmp_path: Path, name: str) -> None:
+    ratings = write_songeval(tmp_path, SONGS)
+    rows = [{"file_name": song, "annotation": given} for song, given in ratings.items()]
+    write_jsonl(tmp_path / "metadata.jsonl", [rows[0] | {"file_name": name}, *rows[1:]])
+    with pytest.raises(ValueError, match=r"audio_[ab]: expected a path below the audio root"):
         read_songeval(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_refuses_a_row_by_name(tmp_path: Path, row: str, message: str) -> None:
 
 
 def test_refuses_missing_columns_and_one_name_for_two(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no columns \['winner'\], it has \['battle_id'"):
+    with pytest.raises(ValueError, match=r"column: got 'winner', accepted are 'battle_id'"):
         read_battles(written(tmp_path, *ROWS), Columns(preference="winner"))
     with pytest.raises(ValueError, match="columns: each must have a name of its own"):
         read_battles(written(tmp_path, *ROWS), Columns(score_a="tj_b"))

@@ -114,12 +114,12 @@ def test_unwritten_rows_with_a_forged_checksum(store: Path) -> None:
     rows = np.full((4, 4), np.nan, np.float32)
     write_behind(store, slice(4, 8), rows)
     edit_json(store / COMMIT, lambda commit: commit.update(crc32c=crc32c(rows.tobytes())))
-    refused(store, "audio: the rows that are not finite are not the rows recorded as failed")
+    refused(store, "audio, block 1: the rows that are not finite are not the rows recorded as failed")
 
 
 def test_rows_that_are_finite_and_recorded_as_failed(store: Path) -> None:
     edit_json(store / COMMIT, lambda commit: commit["failed"].update({"5": "truncated"}))
-    refused(store, "audio: the rows that are not finite are not the rows recorded as failed")
+    refused(store, "audio, block 1: the rows that are not finite are not the rows recorded as failed")
 
 
 BAD_COMMITS: list[tuple[dict[str, Any], str]] = [

@@ -1,11 +1,19 @@
 """Objects of a store: which locations are opened, how much is read, and what happens once only."""
 
 import re
+import socket
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from loopback_s3 import environment
 
+from tunejury_jax.store import kv
+from tunejury_jax.store.arrays import ArraySpec, read_array
 from tunejury_jax.store.kv import StoreError, exists, list_keys, open_root, put_if_absent, read_bytes, read_json
+
+DELAYS = ("initial_delay", "max_delay")
 
 
 @pytest.mark.parametrize(
@@ -106,3 +114,65 @@ def test_json_that_is_none(tmp_path: Path, content: bytes, message: str) -> None
 def test_a_folder_in_place_of_an_object_is_none(tmp_path: Path) -> None:
     (tmp_path / "store.json").mkdir()
     assert read_json(open_root(str(tmp_path)), "store.json") is None
+
+
+@pytest.fixture
+def nowhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A bucket on a port where nobody listens; two retries rather than ten."""
+    for name, value in environment("http://127.0.0.1:1").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(kv, "RETRIES", {**kv.RETRIES, "max_retries": 2})
+    kv.context.cache_clear()
+    yield
+    kv.context.cache_clear()
+
+
+def test_a_bucket_that_cannot_be_reached_is_given_up(nowhere: None) -> None:
+    root, began = open_root("s3://bucket/store"), time.monotonic()
+    for work in (
+        lambda: read_json(root, "store.json"),
+        lambda: put_if_absent(root, "key", b""),
+        lambda: kv.put(root, "key", b""),
+        lambda: list_keys(root, "commits/"),
+        lambda: read_array(root, ArraySpec("features/x/", (4, 2), (4, 2), "float32", ("clip", "embed"), float("nan"))),
+    ):
+        with pytest.raises(
+            StoreError, match=r"All 2 retry attempts failed: .*Failed to connect to 127\.0\.0\.1 port 1"
+        ):
+            work()
+    assert time.monotonic() - began < 30
+
+
+def test_retries_end_within_a_minute() -> None:
+    delay_s, most_s = (float(kv.RETRIES[name].removesuffix("ms" if name[0] == "i" else "s")) for name in DELAYS)
+    assert sum(min(delay_s / 1000 * 2**retry, most_s) for retry in range(int(kv.RETRIES["max_retries"]))) < 60
+
+
+def test_a_host_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        for name, value in environment(f"http://127.0.0.1:{silent.getsockname()[1]}").items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(StoreError, match=r"^key: no answer within 0\.2 s$"):
+            kv.finished(open_root("s3://bucket/store").read("key"), "key", 0.2)
+
+
+@pytest.mark.parametrize("name", kv.ENDPOINTS)
+def test_an_endpoint_comes_from_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for known in kv.ENDPOINTS:
+        monkeypatch.delenv(known, raising=False)
+    plain = open_root("s3://bucket/a%20b").spec().to_json()
+    assert plain == {"driver": "s3", "bucket": "bucket", "path": "a b/"}
+    monkeypatch.setenv(name, "http://127.0.0.1:1/")
+    assert open_root("s3://bucket/a%20b").spec().to_json() == {**plain, "endpoint": "http://127.0.0.1:1"}
+    assert "endpoint" not in open_root("gs://bucket/a").spec().to_json()
+
+
+def test_many_objects_are_read_in_their_order(tmp_path: Path) -> None:
+    root, count = open_root(str(tmp_path)), 3 * kv.READS_AT_ONCE + 1
+    for number in range(count):
+        kv.put(root, f"{number}.json", b'{"n": %d}' % number)
+    found = kv.read_all_json(root, [f"{number}.json" for number in range(count + 1)], 100)
+    assert list(found) == [*({"n": number} for number in range(count)), None]
+    assert list(kv.read_all_json(root, [], 100)) == []
