@@ -24,8 +24,14 @@ MERT: dict[str, Any] = mert.CONFIG | {
     "num_conv_pos_embedding_groups": 16,
 }
 MUQ: dict[str, Any] = {
-    **{"WIDTH": 1024, "DEPTH": 12, "HEADS": 16, "INNER": 4096, "CHANNELS": 512, "CODES": 8192},
-    **{"AUDIO_DIM": 768, "TEXT_DIM": 768},
+    "WIDTH": 1024,
+    "DEPTH": 12,
+    "HEADS": 16,
+    "INNER": 4096,
+    "CHANNELS": 512,
+    "CODES": 8192,
+    "AUDIO_DIM": 768,
+    "TEXT_DIM": 768,
     "BLOCKS": {"tf_depth": 8, "heads": 8, "dim_head": 64, "ff_mult": 4},
     "TEXT": {"hidden_size": 768, "num_hidden_layers": 12, "intermediate_size": 3072, "max_position_embeddings": 514},
 }

@@ -83,10 +83,7 @@ class Saves:
         """Replaces the save by these heads."""
         started = time.monotonic()
         members = {str(number): head.member for number, head in heads.items()}
-        notes = {
-            str(n): {"history": asdict(head.history), "recipe": asdict(recipes[n])}
-            for n, head in heads.items()
-        }
+        notes = {str(n): {"history": asdict(head.history), "recipe": asdict(recipes[n])} for n, head in heads.items()}
         items = {"members": ocp.args.StandardSave(members), "notes": ocp.args.JsonSave(notes)}
         self._manager.save((self._manager.latest_step() or 0) + 1, args=ocp.args.Composite(**items))
         self._last = time.monotonic()

@@ -16,10 +16,11 @@ SHOWN_KEYS = 5
 _DAMAGES = (torch.serialization.pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, KeyError, OSError)
 
 # The optimiser and training facts beside published weights hold NumPy scalars. Nothing else is allowed.
+_SCALAR = np.float32(0).__reduce__()[0]  # the function that makes them, under both names it has had
 _NUMPY: list[Any] = [
     np.dtype,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    _SCALAR,
     *(type(np.dtype(name)) for name in ("float16", "float32", "float64", "int32", "int64", "bool")),
 ]
 

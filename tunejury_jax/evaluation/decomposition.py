@@ -16,9 +16,9 @@ from jaxtyping import Float, Float64, Int
 from scipy.special import stdtrit
 from scipy.stats import rankdata
 
+from tunejury_jax.csv_columns import codes, numbers, read_columns
 from tunejury_jax.evaluation.estimates import estimate_rows
 from tunejury_jax.evaluation.regressor import predict_ratings
-from tunejury_jax.csv_columns import codes, numbers, read_columns
 from tunejury_jax.metrics import spearman
 
 __all__ = ["Clips", "cross_distribution", "partial_spearman", "post_hoc", "read_clips", "scaling", "stratified"]

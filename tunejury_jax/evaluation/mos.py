@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64
 
+from tunejury_jax.csv_columns import numbers, read_columns, refuse_repeats
 from tunejury_jax.evaluation.correlations import COEFFICIENTS, count_pairs, pairwise_accuracy
 from tunejury_jax.evaluation.estimates import estimate_rows
-from tunejury_jax.csv_columns import numbers, read_columns, refuse_repeats
 
 __all__ = ["RatedClips", "judge", "read_rated"]
 

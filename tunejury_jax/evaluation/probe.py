@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from scipy.special import fdtrc, ndtri, stdtr, stdtrit
 from scipy.stats import mannwhitneyu, rankdata
 
-from tunejury_jax.evaluation.estimates import Estimate, estimate_rows
 from tunejury_jax.csv_columns import codes, numbers, read_columns
+from tunejury_jax.evaluation.estimates import Estimate, estimate_rows
 from tunejury_jax.metrics import spearman
 
 __all__ = ["anova", "area", "compare", "probe_groups", "probe_number", "read_grouped", "read_paired", "welch"]
