@@ -31,7 +31,7 @@ def show(location: str) -> None:
         console.print(line, soft_wrap=True)
     console.print(_pairs(store))
     console.print(_durations(store))
-    for line in _failures(store):
+    for line in (*_cut_prompts(store), *_failures(store)):
         console.print(line, soft_wrap=True)
     console.print(_sample(store))
 
@@ -86,7 +86,9 @@ def _pairs(store: FeatureStore) -> Table:
 
 
 def _durations(store: FeatureStore) -> str:
-    if SIGNAL.name not in store.plan.encoders or store.pending(SIGNAL.name):
+    if SIGNAL.name not in store.plan.encoders:
+        return "Durations: not recorded in this store"
+    if store.pending(SIGNAL.name):
         return "Durations: not known before all clips are encoded"
     features = store.load(SIGNAL.name)
     seconds = features.values[features.ok, FACTS.index("duration_s")].astype(np.float64)
@@ -94,6 +96,12 @@ def _durations(store: FeatureStore) -> str:
         return "Durations: no clip could be decoded"
     low, middle, high = np.quantile(seconds, [0, 0.5, 1])
     return f"Durations: {low:.2f} to {high:.2f} s, median {middle:.2f} s, {seconds.sum() / 3600:.2f} h in all"
+
+
+def _cut_prompts(store: FeatureStore) -> Iterable[str]:
+    for name, spec in store.plan.encoders.items():
+        if spec.block.table == "prompt" and (cut := sum(len(c.get("cut_tokens", {})) for c in store.commits(name))):
+            yield f"Cut: {cut} prompts are longer than {name} reads; their ends were not heard"
 
 
 def _failures(store: FeatureStore) -> Iterable[str]:

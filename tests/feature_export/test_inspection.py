@@ -10,6 +10,7 @@ from audio_factory import BAD, clip_pairs, write_bad, write_clips
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from feature_export.encoders.mel import MelBaseline
+from feature_export.encoders.ngram import NgramBaseline
 from feature_export.encoders.protocol import Provenance
 from feature_export.encoders.stack import Stack
 from feature_export.export import Encoding, plan
@@ -130,6 +131,20 @@ def test_licence_and_provenance_of_weights(capsys: pytest.CaptureFixture[str], t
     path = "signal path crop middle, int16 True, seed 0, train16k False"
     weights = "weights MERT-v1-330M (CC-BY-NC-4.0); weights revision 5240c27; sha256 0c03774d821a"
     assert f" mert: {weights}; {path}; pooling mean; dtype float32\n" in out
+
+
+class Forgetful(NgramBaseline):
+    """Reads three characters of a prompt."""
+
+    def cut_tokens(self, text: str) -> int:
+        return max(0, len(text) - 3)
+
+
+def test_prompts_that_are_cut_are_counted(capsys: pytest.CaptureFixture[str], audio: Path, tmp_path: Path) -> None:
+    stack = Stack((MelBaseline(),), (Forgetful(),))
+    store = plan([replace(pair, prompt=f"no {number}") for number, pair in enumerate(PAIRS)], stack, str(tmp_path), 4)
+    Encoding(store, stack, audio).run()
+    assert f"Cut: {len(PAIRS)} prompts are longer than ngram_baseline reads" in shown(capsys, store)
 
 
 TEXTS = ["[verse] la [/verse]", "[bold]loud", "[/]", ":fire: hot", "[link=x]y[/link]", "ünï 🎹"]
