@@ -2,11 +2,10 @@
 
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -259,8 +258,17 @@ def test_damaged_weights_leave_nothing_behind(
     assert not (tmp_path / "store").exists()
 
 
-def command(*arguments: Any, **options: Any) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "feature_export", *map(str, arguments)]
+SMALL_FILES = """
+import resource, runpy
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+runpy.run_module("feature_export", run_name="__main__", alter_sys=True)
+"""
+
+
+def command(
+    *arguments: Any, start: Sequence[str] = ("-m", "feature_export"), **options: Any
+) -> subprocess.CompletedProcess[str]:
+    line = [sys.executable, *start, *map(str, arguments)]
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, **options)
 
 
@@ -279,8 +287,7 @@ def test_a_full_disk_is_one_line_and_the_same_command_continues(audio: Path, tmp
     planned = ("--pairs", audio / "pairs.jsonl", "--block-rows", 16)
     encode = ("encode", "--audio-root", audio, "--workers", 0, "--store")
     assert run("plan", *planned, "--out", tmp_path / "store") == 0
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # noqa: E731
-    done = command(*encode, tmp_path / "store", preexec_fn=limit)
+    done = command(*encode, tmp_path / "store", start=("-c", SMALL_FILES))
     assert (done.returncode, done.stdout) == (2, "")
     *_, last = done.stderr.splitlines()
     assert last.startswith("python -m feature_export: error: mel_baseline, block 0: cannot be written: ")
