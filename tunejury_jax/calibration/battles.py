@@ -1,30 +1,18 @@
 """Scored battles: two systems answered one prompt, a listener chose, a head scored both clips."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int
 
+from tunejury_jax.calibration.columns import Columns
 from tunejury_jax.csv_columns import codes, numbers, read_columns, refuse, refuse_repeats
 
-__all__ = ["Battles", "Columns", "read_battles"]
+__all__ = ["Battles", "read_battles"]
 
 WINNERS = ("A", "B")
-
-
-@dataclass(frozen=True)
-class Columns:
-    """Names of the columns; the defaults are those of the published post-cutoff battles."""
-
-    id: str = "battle_id"
-    preference: str = "preference"
-    system_a: str = "system_a"
-    system_b: str = "system_b"
-    score_a: str = "tj_a"
-    score_b: str = "tj_b"
 
 
 class Battles(NamedTuple):

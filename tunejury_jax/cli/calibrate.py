@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
-from tunejury_jax.cli.battle_columns import BattleColumns
+from tunejury_jax.calibration.columns import Columns
 
 if TYPE_CHECKING:
     from tunejury_jax.calibration.anchors import Anchors
@@ -35,7 +35,7 @@ class FitAnchors:
     """Fit the scale of the margins too: heads are often too sure of battles between later systems."""
     hierarchical: bool = False
     """Let the battles say how strongly offsets are held, starting from l2."""
-    columns: BattleColumns = field(default_factory=BattleColumns)
+    columns: Columns = field(default_factory=Columns)
 
     def run(self) -> int:
         from tunejury_jax.calibration.ksweep import Method
@@ -60,7 +60,7 @@ class ApplyAnchors:
     """What `fit` wrote."""
     out: Path
     """Table to write: id, logit, probability that a is preferred, its standard deviation, whether both are known."""
-    columns: BattleColumns = field(default_factory=BattleColumns)
+    columns: Columns = field(default_factory=Columns)
 
     def run(self) -> int:
         import pyarrow as pa
@@ -99,7 +99,7 @@ class SweepAnchors:
     """Compare these with the published method, seed by seed."""
     json: Path | None = None
     """Write the numbers here."""
-    columns: BattleColumns = field(default_factory=BattleColumns)
+    columns: Columns = field(default_factory=Columns)
 
     def run(self) -> int:
         from tunejury_jax.calibration.increment import read_increment
@@ -132,10 +132,10 @@ class Calibrate:
         return self.action.run()
 
 
-def _read(path: Path, columns: BattleColumns) -> "Battles":
-    from tunejury_jax.calibration.battles import Columns, read_battles
+def _read(path: Path, columns: Columns) -> "Battles":
+    from tunejury_jax.calibration.battles import read_battles
 
-    return read_battles(path, Columns(**vars(columns)))
+    return read_battles(path, columns)
 
 
 def _show_offsets(anchors: "Anchors") -> None:

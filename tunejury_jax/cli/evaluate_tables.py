@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunejury_jax.cli.battle_columns import BattleColumns
+from tunejury_jax.calibration.columns import Columns
 from tunejury_jax.evaluation.printing import (
     described,
     finish,
@@ -53,14 +53,13 @@ class EvaluateSystems:
     """Write the numbers here, as JSON."""
     min_battles: int = 1
     """Leave systems with fewer battles out of the correlations."""
-    columns: BattleColumns = field(default_factory=BattleColumns)
+    columns: Columns = field(default_factory=Columns)
 
     def run(self) -> int:
-        from tunejury_jax.calibration.battles import Columns
         from tunejury_jax.evaluation.systems import rank
         from tunejury_jax.evaluation.votes import read_votes
 
-        document = rank(read_votes(self.table, Columns(**vars(self.columns))), self.min_battles)
+        document = rank(read_votes(self.table, self.columns), self.min_battles)
         fields = ("mean_score", "win_rate", "rating")
         rows = [
             (row["system"], str(row["battles"]), *(with_interval(row[name]) for name in fields))

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float64, Int
 
-from tunejury_jax.calibration.battles import Columns
+from tunejury_jax.calibration.columns import Columns
 from tunejury_jax.csv_columns import codes, numbers, read_columns, refuse, refuse_repeats
 
 __all__ = ["POINTS", "Votes", "read_votes"]

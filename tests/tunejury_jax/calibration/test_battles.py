@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from tunejury_jax.calibration.battles import Battles, Columns, read_battles
+from tunejury_jax.calibration.battles import Battles, read_battles
+from tunejury_jax.calibration.columns import Columns
 
 HEADER = "battle_id,preference,system_a,system_b,tj_a,tj_b,tj_pred,agree\n"
 ROWS = ["b1,A,sun,moon,1.5,0.25,A,1", "b2,B,moon,sun,-0.5,-0.75,A,0", "b3,A,sun,sun,0,0,B,0"]

@@ -15,7 +15,7 @@ from random_heads import random_checkpoint
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
-from tunejury_jax.cli.battle_columns import BattleColumns
+from tunejury_jax.calibration.columns import Columns
 from tunejury_jax.cli.evaluate_cmi import EvaluateCmi
 from tunejury_jax.cli.evaluate_sanity import EvaluateSanity
 from tunejury_jax.cli.evaluate_tables import EvaluateDecomposition, EvaluateMos, EvaluateProbe, EvaluateSystems
@@ -107,7 +107,7 @@ def test_mos(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_systems(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = ["1,A,sun,moon,2,1", "2,B,moon,sun,0,1", "3,TIE,sun,moon,1,1", "4,BOTH_BAD,sun,moon,0,0"]
     table = written(tmp_path / "votes.csv", "n,preference,system_a,system_b,tj_a,tj_b\n" + "\n".join(rows) + "\n")
-    assert EvaluateSystems(table, tmp_path / "systems.json", columns=BattleColumns(id="n")).run() == 0
+    assert EvaluateSystems(table, tmp_path / "systems.json", columns=Columns(id="n")).run() == 0
     document = json.loads((tmp_path / "systems.json").read_text())
     assert [row["system"] for row in document["systems"]] == ["sun", "moon"]
     assert document["systems"][0]["win_rate"]["value"] == pytest.approx(2.5 / 3)

@@ -8,7 +8,7 @@ import scipy.optimize
 import scipy.stats
 from numpy.testing import assert_allclose
 
-from tunejury_jax.calibration.battles import Columns
+from tunejury_jax.calibration.columns import Columns
 from tunejury_jax.evaluation import systems
 from tunejury_jax.evaluation.leaderboard import points_matrix, rate
 from tunejury_jax.evaluation.systems import rank, stand

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-__all__ = ["BattleColumns"]
+__all__ = ["Columns"]
 
 
 @dataclass(frozen=True)
-class BattleColumns:
+class Columns:
     """Names of the columns of the table of battles."""
 
     id: str = "battle_id"
