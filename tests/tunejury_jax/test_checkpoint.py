@@ -7,7 +7,6 @@ import os
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import reference
@@ -27,12 +26,6 @@ from tunejury_jax.state_dict import to_state_dict
 FACTS = {"training": {"config": {"seed": 1}}, "metrics": {"valid_loss": 0.5}}
 FIELDS = ("head", "layout", "encoders", "training", "metrics")
 FILES = ("README.md", "config.json", "model.safetensors")
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """As users run it, without jaxtyping's checks: what stands in a file must be found wrong by the code itself."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -12,12 +11,6 @@ from tunejury_jax.metrics import ReliabilityBin
 
 PAPER = {"MusicArena": (16, 20, 0.8), "MusicPrefs": (148, 206, 0.7184), "AIME": (1052, 1560, 0.6744)}
 PAPER |= {"SongEval": (226, 249, 0.9076), "all": (1442, 2035, 0.7086)}
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """Callers outside the tests run without jaxtyping's checks: what they see of a bad input is our own message."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 def sample(n=500, seed=0):

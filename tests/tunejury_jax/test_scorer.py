@@ -7,7 +7,6 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import numpy as np
 import pytest
 import reference
@@ -25,12 +24,6 @@ from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.scorer import Scorer, accepted_audio
 
 RATE_HZ = 16_000
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """As users run it, without jaxtyping's checks: a bad array meets our own message."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Scoring many clips, pairs, rankings and curves: each number as if the clip were scored alone."""
 
-import jaxtyping
 import numpy as np
 import pytest
 import soundfile
@@ -18,12 +17,6 @@ from tunejury_jax.percentiles import Distribution, Percentiles
 from tunejury_jax.scorer import Scorer
 
 RATE_HZ = 16_000
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """As users run it, without jaxtyping's checks: a bad value meets our own message."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import itertools
 
-import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -18,12 +17,6 @@ from tunejury_jax.scorer import Scorer
 from tunejury_jax.state_dict import to_state_dict
 
 RATE_HZ = 16_000
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """As users run it, without jaxtyping's checks: a bad tensor meets our own message."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
-import jaxtyping
 import pytest
 import torch
 from closeness import assert_close
@@ -20,12 +19,6 @@ from tunejury_jax.scorer import Scorer
 from tunejury_jax.state_dict import to_state_dict
 
 DIM = 12
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """As users run it, without jaxtyping's checks: a bad tensor meets our own message."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import itertools
 import math
 
-import jaxtyping
 import numpy as np
 import pytest
 import scipy.stats
@@ -102,11 +101,6 @@ def test_a_million_rows() -> None:
     counts = count_pairs(x, y)
     assert sum(counts) == 1_000_000 * 999_999 // 2
     assert kendall(x[:100_000], y[:100_000]) == pytest.approx(0.5, abs=0.005)  # 2/pi asin(1/sqrt(2)) of normals
-
-
-@pytest.fixture
-def untyped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.usefixtures("untyped")
