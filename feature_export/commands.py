@@ -15,6 +15,7 @@ from feature_export.weights.licences import require_accepted
 from tunejury_jax.blocks import SIGNAL
 from tunejury_jax.pairs import Pair, Split, read_pairs
 from tunejury_jax.progress import progress, say
+from tunejury_jax.shards import parse_shard
 from tunejury_jax.splits import assign_by_clip, assign_listed, read_split
 from tunejury_jax.store import FeatureStore, grow, repeated_clips, seal_store
 
@@ -34,7 +35,7 @@ def export(source: Source, running: Running) -> int:
 
 def encode(store: str, running: Running, shard: str) -> int:
     """Encodes one shard; 1 if not a single clip of it could be encoded."""
-    own, opened = _parse_shard(shard), FeatureStore.open(store)
+    own, opened = parse_shard(shard), FeatureStore.open(store)
     provenance = {name: spec.provenance for name, spec in opened.plan.encoders.items()}
     require_accepted(provenance)
     return _encode(opened, stack_from_provenance(provenance, running.device), running, own)
@@ -138,10 +139,3 @@ def _merged(files: Sequence[Path]) -> dict[str, Split]:
             raise ValueError(f"{file}: pairs {twice[:3]} are in another split file too")
         listed |= more
     return listed
-
-
-def _parse_shard(text: str) -> tuple[int, int]:
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise ValueError(f"shard: got {text!r}, expected i/n with 0 <= i < n, for example 0/4")
-    return int(index), int(count)

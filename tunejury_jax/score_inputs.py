@@ -11,7 +11,7 @@ from typing import Any
 from tunejury_jax.errors import one_of
 from tunejury_jax.score_files import AudioFile, find_audio
 
-__all__ = ["find_inputs", "parse_shard", "read_manifest"]
+__all__ = ["find_inputs", "read_manifest"]
 
 FIELDS = {"path": str, "prompt": str, "start_s": (int, float), "end_s": (int, float), "id": str}
 MAX_LINE = 1 << 20
@@ -35,14 +35,6 @@ def find_inputs(inputs: Sequence[str], suffixes: Collection[str]) -> tuple[list[
     if not found:
         raise ValueError("inputs: expected at least one file, folder, pattern or manifest")
     return [file for files, _ in found for file in files], sum(passed_over for _, passed_over in found)
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """Reads `i/n`, worker i of n, counted from 0."""
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-        raise ValueError(f"shard: got {text!r}, expected i/n with 0 <= i < n, for example 0/4")
-    return int(index), int(count)
 
 
 def _names(inputs: Iterable[str]) -> Iterator[str]:

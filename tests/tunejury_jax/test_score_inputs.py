@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tunejury_jax.score_files import AudioFile
-from tunejury_jax.score_inputs import MAX_LINE, find_inputs, parse_shard, read_manifest
+from tunejury_jax.score_inputs import MAX_LINE, find_inputs, read_manifest
 
 SUFFIXES = (".wav", ".mp3")
 
@@ -114,10 +114,3 @@ def test_a_line_that_is_no_clip_is_named(tmp_path, line, message):
 def test_a_manifest_without_clips_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"clips.jsonl: holds no clip"):
         list(read_manifest(manifest(tmp_path, "", "  ")))
-
-
-def test_a_shard_is_one_of_its_number():
-    assert parse_shard("2/3") == (2, 3)
-    for text in ("3/3", "1", "a/2", "-1/2", "1/0", ""):
-        with pytest.raises(ValueError, match=r"shard: got .*, expected i/n with 0 <= i < n"):
-            parse_shard(text)

@@ -61,9 +61,10 @@ class Score:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
-        from tunejury_jax.score_inputs import find_inputs, parse_shard
+        from tunejury_jax.score_inputs import find_inputs
         from tunejury_jax.score_table import ScoreTable
         from tunejury_jax.scorer import accepted_audio
+        from tunejury_jax.shards import parse_shard
 
         index, count = parse_shard(self.shard)
         found, passed_over = find_inputs(self.inputs, accepted_audio())

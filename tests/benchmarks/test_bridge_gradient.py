@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import bridge, measure
-from benchmarks.bridge import Bridge, main
+from benchmarks.bridge_gradient import Bridge, main
 
 
 def test_every_batch_is_measured_and_written(
@@ -16,7 +16,7 @@ def test_every_batch_is_measured_and_written(
     (tmp_path / "benchmarks" / "results").mkdir(parents=True)
     monkeypatch.setattr(measure, "ROOT", tmp_path)
     main(Bridge(batches=(1, 3), rounds=2, widths=(4, 3)))
-    found = json.loads((tmp_path / "benchmarks" / "results" / "bridge.json").read_text())
+    found = json.loads((tmp_path / "benchmarks" / "results" / "bridge_gradient.json").read_text())
     assert found["unit"] == "ms a call"
     assert found["batches"].keys() == {"1", "3"}
     for row in found["batches"].values():

@@ -1,6 +1,6 @@
 """What crossing from torch into JAX and back costs: the bridge against the same head in pure torch.
 
-    python -m benchmarks.bridge
+    python -m benchmarks.bridge_gradient
 
 The published head (2048 inputs, paper widths, random weights, evaluated) scores a batch, and gives the gradient of the
 summed scores with respect to the batch, as an optimisation through a generator asks for.
@@ -41,9 +41,9 @@ class Bridge:
 
 
 def main(config: Bridge) -> None:
-    """Measures and writes `benchmarks/results/bridge.json`."""
+    """Measures and writes `benchmarks/results/bridge_gradient.json`."""
     result = measure_bridge(config)
-    path = save("bridge", result)
+    path = save("bridge_gradient", result)
     for batch, row in result["batches"].items():
         for work in ("forward", "forward_backward"):
             times = ", ".join(_told(name, row[work][name]) for name in ("torch", "bridge"))
@@ -99,4 +99,4 @@ def _told(name: str, ms: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    command("python -m benchmarks.bridge", Bridge, main)
+    command("python -m benchmarks.bridge_gradient", Bridge, main)
