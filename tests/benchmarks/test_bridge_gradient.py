@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import bridge, measure
+from benchmarks import bridge_gradient, measure
 from benchmarks.bridge_gradient import Bridge, main
 
 
@@ -28,9 +28,9 @@ def test_every_batch_is_measured_and_written(
 
 
 def test_the_rivals_do_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    def compare(heads: dict[str, bridge.Reward], batch: int, dim: int, rounds: int) -> dict[str, bool]:
+    def compare(heads: dict[str, bridge_gradient.Reward], batch: int, dim: int, rounds: int) -> dict[str, bool]:
         x = torch.randn(batch, dim, generator=torch.Generator().manual_seed(1))
         return {"same": torch.allclose(heads["torch"](x), heads["bridge"](x), atol=1e-5)}
 
-    monkeypatch.setattr(bridge, "_of_batch", compare)
-    assert bridge.measure_bridge(Bridge(batches=(5,), widths=(4, 3)))["batches"] == {"5": {"same": True}}
+    monkeypatch.setattr(bridge_gradient, "_of_batch", compare)
+    assert bridge_gradient.measure_bridge(Bridge(batches=(5,), widths=(4, 3)))["batches"] == {"5": {"same": True}}
