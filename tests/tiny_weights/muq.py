@@ -34,11 +34,11 @@ def write(folder: Path, seed: int = 0) -> None:
     torch.save(build(seed), folder / MULAN / "pytorch_model.bin")
 
 
-def configs(text_dim: int = TEXT_DIM, layer: int = -1) -> dict[str, dict[str, Any]]:
+def configs(text_dim: int | None = None, layer: int = -1) -> dict[str, dict[str, Any]]:
     """`config.json` of each part.
 
     Args:
-        text_dim: Width of MuLan's blocks of the text; the published one is that of XLM-RoBERTa, so nothing is between.
+        text_dim: Width of the blocks of the text, by default that of XLM-RoBERTa as published, so nothing is between.
         layer: The hidden state of MuQ that MuLan reads.
     """
     blocks = BLOCKS | {"attn_dropout": 0.0, "ff_dropout": 0.0}
@@ -47,7 +47,7 @@ def configs(text_dim: int = TEXT_DIM, layer: int = -1) -> dict[str, dict[str, An
         "audio_model": {"name": f"OpenMuQ/{MUQ}", "model_dim": WIDTH, "use_layer_idx": layer},
         "text_model": {"name": ROBERTA, "model_dim": TEXT["hidden_size"], "use_layer_idx": -1},
         "audio_transformer": blocks | {"dim": AUDIO_DIM},
-        "text_transformer": blocks | {"dim": text_dim, "max_seq_len": 1024},
+        "text_transformer": blocks | {"dim": text_dim or TEXT_DIM, "max_seq_len": 1024},
     }
     return {MULAN: mulan, MUQ: _muq_config(), ROBERTA: _roberta_config()}
 
@@ -104,10 +104,10 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def build(seed: int = 0, text_dim: int = TEXT_DIM) -> dict[str, Tensor]:
+def build(seed: int = 0, text_dim: int | None = None) -> dict[str, Tensor]:
     """The state dict."""
     random = np.random.RandomState(seed)
-    shapes = _muq() | _roberta() | _mulan(text_dim)
+    shapes = _muq() | _roberta() | _mulan(text_dim or TEXT_DIM)
     drawn = {key: torch.from_numpy(_draw(random, key, shape)) for key, shape in shapes.items()}
     return drawn | _fixed()
 
@@ -199,7 +199,7 @@ def _blocks(dim: int) -> dict[str, tuple[int, ...]]:
         "1.1.weight": (2 * wide, dim),
         "1.4.weight": (dim, wide),
     }
-    return _under("layers.0", block) | _under("layers.1", block)
+    return {key: size for layer in range(BLOCKS["tf_depth"]) for key, size in _under(f"layers.{layer}", block).items()}
 
 
 def _fixed() -> dict[str, Tensor]:
