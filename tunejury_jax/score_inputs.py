@@ -1,13 +1,13 @@
 """What `tunejury score` is pointed at: files, folders, patterns, a list on standard input, manifests."""
 
 import glob
-import json
 import math
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunejury_jax.documents import parse_object
 from tunejury_jax.errors import one_of
 from tunejury_jax.score_files import AudioFile, find_audio
 
@@ -94,14 +94,8 @@ def _clip(manifest: Path, where: str, line: bytes) -> AudioFile:
 def _object(where: str, line: bytes) -> dict[str, Any]:
     if len(line) > MAX_LINE:
         raise ValueError(f"{where}: more than {MAX_LINE} bytes in a line")
-    try:
-        document = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ValueError(f"{where}: expected a JSON object, got {type(document).__name__}")
     # None is how tables say that there is nothing.
-    return {name: value for name, value in document.items() if value is not None}
+    return {name: value for name, value in parse_object(line, where, MAX_LINE).items() if value is not None}
 
 
 def _span(where: str, fields: dict[str, Any]) -> tuple[float, float] | None:

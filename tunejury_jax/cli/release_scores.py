@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from tunejury_jax.console import make_console
-from tunejury_jax.extras import import_extra
+from tunejury_jax.extras import require_licences
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.fluidsynth import FluidSynth
@@ -58,7 +58,7 @@ class ScoreCollection:
         synthesiser = self._synthesiser(collection)
         found = self._find(collection)
         scorer = Scorer.from_checkpoint(resolve(self.checkpoint, self.revision))
-        import_extra("feature_export.weights.licences", "scoring audio").require_accepted(scorer.checkpoint.encoders)
+        require_licences(scorer.checkpoint.encoders)
         table = ReleaseTable(self.out, collection.columns, _identity(collection, scorer, synthesiser))
         with progress(f"score {collection.name}", len(found.tracks), "tracks") as advance:
             score = partial(score_files, scorer, encoder=scorer.clip_encoder())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from tunejury_jax.console import make_console
-from tunejury_jax.extras import import_extra
+from tunejury_jax.extras import import_extra, require_licences
 
 if TYPE_CHECKING:
     from tunejury_jax.score_files import AudioFile, ScoreRow
@@ -90,7 +90,7 @@ class Score:
 
         folder = resolve(self.checkpoint, self.revision)
         scorer = Scorer.from_checkpoint(folder, conservative=self.conservative)
-        import_extra("feature_export.weights.licences", PURPOSE).require_accepted(scorer.checkpoint.encoders)
+        require_licences(scorer.checkpoint.encoders)
         return scorer.with_percentiles(Percentiles.load(self.percentiles)) if self.percentiles else scorer
 
     def _limits(self) -> Any:

@@ -1,6 +1,5 @@
 """CMI-RewardBench's results.jsonl: its rows as columns of labels and predictions, and counts of what is unusable."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tunejury_jax.documents import parse_object
 from tunejury_jax.evaluation.cmi_tasks import TASKS, Task, dataset_of, modality_of, month_of, preferred, side_of
 
 __all__ = ["Answer", "Results", "parse_row", "read_results", "read_rows"]
@@ -93,13 +93,7 @@ def parse_row(line: bytes, where: str) -> dict[str, Any]:
     """
     if len(line) > MAX_LINE_BYTES:
         raise ValueError(f"{where}: longer than {MAX_LINE_BYTES} bytes")
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where}: not JSON: {error}") from error
-    if not isinstance(row, dict):
-        raise ValueError(f"{where}: expected a JSON object, got {type(row).__name__}")
-    return row
+    return parse_object(line, where, MAX_LINE_BYTES)
 
 
 def _oddities(row: dict[str, Any], dataset: str, seen: set[int]) -> Iterator[str]:
