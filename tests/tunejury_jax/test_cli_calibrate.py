@@ -102,3 +102,31 @@ def test_refuses_in_one_line(run, labels: Path, tmp_path: Path, arguments: tuple
     assert status == 2
     assert message in err
     assert len(err.splitlines()) == 1
+
+
+def test_diagnoses_and_writes_what_it_shows(run, labels: Path, tmp_path: Path) -> None:
+    run("fit", "--labels", labels, "--out", tmp_path / "a.json")
+    lines = labels.read_text().splitlines()
+    months = ["month", *(f"2025-0{1 + row % 2}" for row in range(80))]
+    labels.write_text("\n".join(f"{line},{month}" for line, month in zip(lines, months, strict=True)) + "\n")
+    given = ("--anchors", tmp_path / "a.json", "--month", "month", "--json", tmp_path / "d.json")
+    status, out, _ = run("diagnose", "--labels", labels, *given)
+    document = json.loads((tmp_path / "d.json").read_text())
+    assert status == 0
+    assert list(document) == ["difficulty", "by_margin", "by_system", "swing", "transfer"]
+    right = (BATTLES.margin > 0) == BATTLES.a_won
+    assert document["difficulty"]["agreement"]["value"] == pytest.approx(right.mean())
+    assert f"{right.mean():.4f}" in out
+    assert len(document["transfer"]) == 4
+
+
+def test_diagnosis_without_anchors_and_months(run, labels: Path, tmp_path: Path) -> None:
+    status, _, _ = run("diagnose", "--labels", labels, "--json", tmp_path / "d.json")
+    assert status == 0
+    assert list(json.loads((tmp_path / "d.json").read_text())) == ["difficulty", "by_margin", "by_system"]
+
+
+def test_a_month_column_that_is_not_there_is_named(run, labels: Path) -> None:
+    status, _, err = run("diagnose", "--labels", labels, "--month", "moon")
+    assert status != 0
+    assert "moon" in err

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import tyro
 
 from tunejury_jax.calibration.columns import Columns
+from tunejury_jax.cli.calibrate_diagnose import DiagnoseBattles
 
 if TYPE_CHECKING:
     from tunejury_jax.calibration.anchors import Anchors
@@ -120,12 +121,13 @@ class SweepAnchors:
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Fit an offset a system to labelled battles, apply offsets, see how many labels they need."""
+    """Fit an offset a system to labelled battles, apply offsets, see how many labels they need, and why."""
 
     action: (
         Annotated[FitAnchors, tyro.conf.subcommand("fit")]
         | Annotated[ApplyAnchors, tyro.conf.subcommand("apply")]
         | Annotated[SweepAnchors, tyro.conf.subcommand("ksweep")]
+        | Annotated[DiagnoseBattles, tyro.conf.subcommand("diagnose")]
     )
 
     def run(self) -> int:

@@ -3,7 +3,8 @@
 Correlations: percentile bootstrap over rows; redraws in which a side is constant have no correlation and are left
 out. From `MANY_ROWS` on a thousand redraws take minutes, so the rows are dealt at random into `BATCHES` parts and the
 interval is Student's t of the parts' values around the value of all rows, if all parts have one. Accuracies: Wilson's,
-but with half points the bootstrap of the mean, since a share with halves is no count.
+but with half points the bootstrap of the mean, since a share with halves is no count; the mean of many rows is as
+good as normal, so there it is Student's t.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ class Estimate(NamedTuple):
         low: None where there is no interval.
         high: Likewise.
         n: Rows that it was taken from.
-        interval: `bootstrap`, `batches`, `wilson`, or None where there is none.
+        interval: `bootstrap`, `batches`, `wilson`, `student`, or None where there is none.
     """
 
     value: float | None
@@ -81,6 +82,8 @@ def estimate_share(outcomes: Rows, seed: int = 0) -> Estimate:
 
 def estimate_mean(values: Rows, seed: int = 0) -> Estimate:
     """A mean of at least one value."""
+    if len(values) >= MANY_ROWS:
+        return _students(values)
     low, high = bootstrap(lambda redrawn: float(redrawn.mean()), values, samples=REDRAWS, seed=seed)
     return Estimate(float(values.mean()), low, high, len(values), "bootstrap")
 
@@ -98,6 +101,14 @@ def _within(value: float, draws: Rows, n: int) -> Estimate:
         return Estimate(value, None, None, n, None)
     low, high = np.quantile(draws, [0.025, 0.975])
     return Estimate(value, float(low), float(high), n, "bootstrap")
+
+
+def _students(values: Rows) -> Estimate:
+    from scipy.special import stdtrit
+
+    n, value = len(values), float(values.mean())
+    half = float(stdtrit(n - 1, 0.975) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(value, value - half, value + half, n, "student")
 
 
 def _around(value: float, parts: Rows, n: int) -> Estimate:

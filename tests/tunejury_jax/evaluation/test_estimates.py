@@ -66,3 +66,9 @@ def test_the_seed_alone_decides() -> None:
     assert estimate_rows(pearson, x, y) == estimate_rows(pearson, x, y)
     assert estimate_rows(pearson, x, y, seed=1) != estimate_rows(pearson, x, y)
     assert estimate_mean(x) == estimate_mean(x)
+
+
+def test_the_mean_of_many_is_students() -> None:
+    x, _ = related(20_000)
+    oracle = scipy.stats.t.interval(0.95, len(x) - 1, x.mean(), scipy.stats.sem(x))
+    assert estimate_mean(x) == Estimate(x.mean(), pytest.approx(oracle[0]), pytest.approx(oracle[1]), 20_000, "student")

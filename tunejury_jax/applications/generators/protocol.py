@@ -26,7 +26,7 @@ class Generator(Protocol):
     sample_rate_hz: int
 
     def provenance(self) -> Mapping[str, Any]:
-        """Everything that makes its clips: backbone, weights, recipe, precision; JSON. Clips of another one are not its."""
+        """Everything that makes its clips, as JSON: backbone, weights, recipe, precision."""
         ...
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int], duration_s: float) -> Waves:
@@ -85,5 +85,5 @@ class TrainableGenerator(Generator, Protocol):
     def loss(
         self, examples: Shaped[Tensor, "batch *example"], prompts: Sequence[str], draws: torch.Generator
     ) -> Float[Tensor, ""]:
-        """Mean training loss of a batch, differentiable in the weights of `trained`; what is random comes from `draws`."""
+        """Mean loss of a batch, differentiable in the weights of `trained`; what is random comes from `draws`."""
         ...
