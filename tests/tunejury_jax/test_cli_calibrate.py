@@ -113,7 +113,7 @@ def test_diagnoses_and_writes_what_it_shows(run, labels: Path, tmp_path: Path) -
     status, out, _ = run("diagnose", "--labels", labels, *given)
     document = json.loads((tmp_path / "d.json").read_text())
     assert status == 0
-    assert list(document) == ["difficulty", "by_margin", "by_system", "swing", "transfer"]
+    assert list(document) == ["difficulty", "by_margin", "by_system", "swing", "margins", "transfer"]
     right = (BATTLES.margin > 0) == BATTLES.a_won
     assert document["difficulty"]["agreement"]["value"] == pytest.approx(right.mean())
     assert f"{right.mean():.4f}" in out

@@ -1,8 +1,10 @@
 """Commands: exit statuses, one-line errors on standard error, and the width of what is printed."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from subprocess import PIPE
 
 import pytest
 from rich.table import Table
@@ -101,3 +103,20 @@ def test_text_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], text: str)
     make_console().print(text)
     make_console().print(table)
     assert capsys.readouterr().out.count(text) == 2
+
+
+def test_who_reads_no_further_is_told_nothing() -> None:
+    program = "from tunejury_jax.console import command; from dataclasses import make_dataclass as d\n"
+    program += "command('p', d('O', []), lambda options: print('line\\n' * 100_000))"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=PIPE, stderr=PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_another_broken_pipe_is_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, raising(BrokenPipeError("worker gone"))) == 2
+    assert "worker gone" in capsys.readouterr().err

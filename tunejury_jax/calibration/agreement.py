@@ -36,9 +36,9 @@ def by_system(battles: Battles) -> list[dict[str, Any]]:
 
     Returns:
         A row a system that met another: `missed` is the share of the battles it won that the head gave to the other
-        side, `favoured` that of those it lost which the head gave to it, both with Wilson intervals; `p` is that of
-        the exact binomial test that a disagreement goes either way alike; `lean` is the win rate that the head gives
-        it less the one that the listeners gave it.
+        side, `favoured` that of those it lost which the head gave to it, both with Wilson intervals; `p` has the exact
+        binomial tests that either share is 1/2 and that a disagreement goes either way alike (`lean`); `lean` is the
+        win rate that the head gives it less the one that the listeners gave it.
     """
     right = points(battles)
     rows = (_system(battles, right, code) for code in range(len(battles.systems)))
@@ -86,7 +86,6 @@ def _system(battles: Battles, right: Points, code: int) -> dict[str, Any]:
     won = met & (battles.a_won == is_a)
     lost = met & ~won
     missed, favoured = int((right[won] == 0).sum()), int((right[lost] == 0).sum())
-    wrong = missed + favoured
     leaning = np.where(won, right - 1, 1 - right)[met]
     return {
         "system": battles.systems[code],
@@ -94,9 +93,18 @@ def _system(battles: Battles, right: Points, code: int) -> dict[str, Any]:
         "missed": estimate_share(1 - right[won])._asdict(),
         "favoured": estimate_share(1 - right[lost])._asdict(),
         "disagreements": {"missed": missed, "favoured": favoured},
-        "p": float(binomtest(favoured, wrong).pvalue) if wrong else None,
+        "p": {
+            "missed": _even(missed, int((right[won] == 1).sum())),
+            "favoured": _even(favoured, int((right[lost] == 1).sum())),
+            "lean": _even(missed, favoured),
+        },
         "lean": _mean(leaning)._asdict(),
     }
+
+
+def _even(one: int, other: int) -> float | None:
+    """Exact p of two counts being drawn with equal chances."""
+    return float(binomtest(one, one + other).pvalue) if one + other else None
 
 
 def _bounds(edges: Sequence[float]) -> Iterator[tuple[float, float | None]]:

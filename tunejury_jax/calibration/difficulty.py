@@ -12,10 +12,10 @@ from tunejury_jax.calibration.fit import Prior
 from tunejury_jax.calibration.transfer import out_of_fold
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 
-__all__ = ["CLOSE", "difficulty"]
+__all__ = ["CLOSE", "difficulty", "sizes"]
 
-CLOSE = 0.3
-"""In reward units: under it a margin promises 57 % at most."""
+CLOSE = (0.5, 1.0)
+"""In reward units: margins under them promise 62 % and 73 % at most."""
 THIRDS = ("closest third", "middle third", "clearest third")
 
 
@@ -27,10 +27,11 @@ def difficulty(battles: Battles, prior: Prior | None = None) -> dict[str, Any]:
         prior: Of the offsets, by default the published one.
 
     Returns:
-        `agreement` of the head; `promised`, what its margins say that agreement is, mean sigmoid(|margin|); `close`,
-        the share of margins under 0.3; `same_system`, battles of a system with itself; `systems_alone` and `anchored`,
-        agreement out of fold of the systems' strengths without any margin, and of margins with anchors; `by_strength`,
-        the head's agreement in thirds of the battles by how far apart the strengths of the two systems are.
+        `agreement` of the head; `promised`, what its margins say that agreement is, mean sigmoid(|margin|);
+        `same_system`, battles of a system with itself; `systems_alone` and `anchored`,
+        agreement out of fold of the systems' strengths without any margin, and of margins with anchors; `margins`, see
+        `sizes`; `by_strength`, the head's agreement in thirds of the battles by how far apart the strengths of the two
+        systems are.
 
     Raises:
         ValueError: There is no battle.
@@ -38,16 +39,22 @@ def difficulty(battles: Battles, prior: Prior | None = None) -> dict[str, Any]:
     if not battles.ids:
         raise ValueError("labels: no battle")
     blind = battles._replace(margin=np.zeros(len(battles.ids)))
-    size = np.abs(battles.margin)
     return {
         "agreement": estimate_share(points(battles))._asdict(),
-        "promised": estimate_mean(expit(size))._asdict(),
-        "close": estimate_share((size < CLOSE).astype(np.float64))._asdict(),
+        "promised": estimate_mean(expit(np.abs(battles.margin)))._asdict(),
+        "margins": sizes(battles),
         "same_system": int((battles.system_a == battles.system_b).sum()),
         "systems_alone": _agreement(battles, out_of_fold(blind, prior)),
         "anchored": _agreement(battles, out_of_fold(battles, prior)),
         "by_strength": _by_strength(battles, np.abs(Anchors.fit(blind, prior).calibrate(blind).logit)),
     }
+
+
+def sizes(battles: Battles) -> dict[str, Any]:
+    """How large the margins of at least one battle are: mean and median of |margin|, shares under 0.5 and 1."""
+    size = np.abs(battles.margin)
+    close = {f"under_{limit:g}": estimate_share((size < limit).astype(np.float64))._asdict() for limit in CLOSE}
+    return {"n": len(size), "mean": float(size.mean()), "median": float(np.median(size)), **close}
 
 
 def _agreement(battles: Battles, logit: Any) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class DiagnoseBattles:
             "by_margin": by_margin(battles),
             "by_system": by_system(battles),
             **self._swing(battles),
-            **self._transfer(battles, prior),
+            **self._by_month(battles, prior),
         }
         for name, rows in document.items():
             _SHOWN[name](rows)
@@ -53,14 +53,20 @@ class DiagnoseBattles:
 
         return {"swing": swing(battles, Anchors.load(self.anchors))} if self.anchors else {}
 
-    def _transfer(self, battles: "Battles", prior: Any) -> dict[str, Any]:
+    def _by_month(self, battles: "Battles", prior: Any) -> dict[str, Any]:
+        import numpy as np
+
+        from tunejury_jax.calibration.difficulty import sizes
         from tunejury_jax.calibration.transfer import transfer
         from tunejury_jax.csv_columns import codes, read_columns
 
         if self.month is None:
             return {}
         months, (month,) = codes(read_columns(self.labels, [self.month])[self.month])
-        return {"transfer": transfer(battles, months, month, prior)}
+        margins = [
+            {"month": name, **sizes(battles.take(np.flatnonzero(month == code)))} for code, name in enumerate(months)
+        ]
+        return {"margins": margins, "transfer": transfer(battles, months, month, prior)}
 
 
 def _show_difficulty(found: dict[str, Any]) -> None:
@@ -69,12 +75,25 @@ def _show_difficulty(found: dict[str, Any]) -> None:
         "promised": "its margins promise",
         "anchored": "with anchors, battles left out",
         "systems_alone": "strengths of systems alone, battles left out",
-        "close": "margins under 0.3",
     }
     rows = [(text, with_interval(found[name])) for name, text in said.items()]
     rows += [(f"head, {row['battles']} by strength", with_interval(row["accuracy"])) for row in found["by_strength"]]
     show(f"{found['agreement']['n']} battles", ("share of battles", "value (95 % interval)"), rows)
     print(f"battles of a system with itself: {found['same_system']}")
+    _show_sizes([{"month": "all", **found["margins"]}])
+
+
+def _show_sizes(found: list[dict[str, Any]]) -> None:
+    rows = [
+        (
+            row["month"],
+            str(row["n"]),
+            *(f"{row[name]:.4f}" for name in ("mean", "median")),
+            *(with_interval(row[name]) for name in ("under_0.5", "under_1")),
+        )
+        for row in found
+    ]
+    show("Size of the margins", ("month", "battles", "mean", "median", "under 0.5", "under 1"), rows)
 
 
 def _show_margins(found: list[dict[str, Any]]) -> None:
@@ -88,11 +107,11 @@ def _show_systems(found: list[dict[str, Any]]) -> None:
             row["system"],
             str(row["battles"]),
             *(with_interval(row[name]) for name in ("missed", "favoured", "lean")),
-            p_value(row["p"]),
+            *(p_value(row["p"][name]) for name in ("missed", "favoured", "lean")),
         )
         for row in sorted(found, key=lambda row: -row["lean"]["value"])
     ]
-    header = ("system", "battles", "missed of won", "favoured of lost", "lean of win rate", "p")
+    header = ("system", "battles", "missed of won", "favoured of lost", "lean", "p missed", "p favoured", "p lean")
     show("Asymmetry: the head favours systems above", header, rows)
 
 
@@ -112,6 +131,7 @@ _SHOWN = {
     "by_margin": _show_margins,
     "by_system": _show_systems,
     "swing": _show_swing,
+    "margins": _show_sizes,
     "transfer": _show_transfer,
 }
 

@@ -1,6 +1,7 @@
 """Anchors on battles they have not seen, and how hard battles are."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_battles import drawn
 from scipy.special import expit
@@ -69,7 +70,11 @@ def test_promise_and_close_margins_are_counted() -> None:
     found = difficulty(BATTLES)
     size = np.abs(BATTLES.margin)
     assert found["promised"]["value"] == pytest.approx(expit(size).mean())
-    assert found["close"]["value"] == pytest.approx((size < 0.3).mean())
+    table = pd.Series(size)
+    margins = found["margins"]
+    assert [margins[name] for name in ("n", "mean", "median")] == pytest.approx([240, table.mean(), table.median()])
+    assert margins["under_0.5"]["value"] == pytest.approx((table < 0.5).mean())
+    assert margins["under_1"]["value"] == pytest.approx((table < 1).mean())
     assert found["same_system"] == (BATTLES.system_a == BATTLES.system_b).sum()
 
 
