@@ -40,6 +40,10 @@ class AnchorMethods:
     seeds: int = 40
     """Draws on which the methods are compared."""
 
+    def __post_init__(self) -> None:
+        if self.seeds < 2:
+            raise ValueError(f"seeds: got {self.seeds}, intervals need at least 2")
+
 
 def main(config: AnchorMethods) -> None:
     """Measures and writes `benchmarks/results/anchors.json`."""
