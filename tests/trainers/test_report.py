@@ -21,6 +21,7 @@ from trainers.reporting.run_page import write_report
 from trainers.reporting.run_reader import Epoch, HeadFit, Trial, best_of
 from trainers.reporting.seed_spread import seed_chart
 from tunejury_jax import metrics
+from tunejury_jax.figures.reliability import reliability_diagram
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def sources_figure(**baselines):
 
 def reliability_figure(count):
     bins = [metrics.ReliabilityBin(**record) for record in held_out()[0]["bins"]]
-    return plots.reliability_diagram(bins[:count])
+    return reliability_diagram(bins[:count])
 
 
 def curves_figure(trials, epochs, best_epoch):
@@ -361,6 +362,6 @@ def test_the_histogram_counts_every_decisive_pair_on_its_side():
 
 def test_intervals_of_the_reliability_diagram_are_wilsons():
     b = metrics.ReliabilityBin(0.1, 0.9, 40, 0.5, 0.62, 0.75)
-    axes = plots.reliability_diagram([b]).axes[0]
+    axes = reliability_diagram([b]).axes[0]
     low, high = metrics.wilson(30, 40)
     assert [points(line) for line in axes.lines[:2]] == [[(0.62, low), (0.62, high)], [(0.62, 0.75)]]

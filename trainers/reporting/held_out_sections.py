@@ -6,6 +6,7 @@ from trainers.reporting import plots
 from trainers.reporting.html_page import grid, missing, paragraph, picture, section
 from trainers.reporting.run_reader import Predictions, Test
 from trainers.reporting.wording import interval, p_value
+from tunejury_jax.figures.reliability import reliability_diagram
 from tunejury_jax.metrics import Accuracy
 
 __all__ = ["calibration", "facts_of", "margins", "sources"]
@@ -53,7 +54,7 @@ def calibration(test: Test | None) -> str:
     alt = "Reliability diagram, confidence and accuracy of each bin: "
     alt += ", ".join(f"{b.confidence:.1%} and {b.accuracy:.1%}" for b in test.bins) + "."
     note = "On the dotted line the head is right as often as it claims; above it, it is too modest; below, too sure."
-    return section("Calibration", picture(plots.reliability_diagram(test.bins), alt), paragraph(note))
+    return section("Calibration", picture(reliability_diagram(test.bins), alt), paragraph(note))
 
 
 def margins(predictions: Predictions | None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from trainers.reporting.canvas import png
+from tunejury_jax.figures.canvas import png
 
 __all__ = ["facts", "grid", "missing", "page", "paragraph", "picture", "section"]
 

@@ -18,7 +18,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
-from trainers.reporting.canvas import Values
+from trainers.reporting.axis_ends import Values
 from trainers.reporting.run_reader import Trial
 from trainers.reporting.value_axes import category, logarithmic, numeric
 

@@ -14,10 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from trainers.reporting.canvas import BLUE, GREY, STAR, freeze, loss_limits, new_figure, plain
+from trainers.reporting.axis_ends import loss_limits
 from trainers.reporting.run_reader import Trial
 from trainers.reporting.search_plots import varied
 from trainers.reporting.value_axes import Values, category, numeric, value_axis
+from tunejury_jax.figures.canvas import BLUE, GREY, STAR, freeze, new_figure, plain
 
 __all__ = ["parallel_coordinates"]
 

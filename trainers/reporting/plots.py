@@ -8,26 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
-from scipy.special import expit
 
-from trainers.reporting.canvas import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PURPLE,
-    STAR,
-    finish,
-    loss_range,
-    new_figure,
-    note,
-    plain,
-    window,
-)
+from trainers.reporting.axis_ends import loss_range, window
 from trainers.reporting.run_reader import Epoch, Trial
-from tunejury_jax.metrics import Accuracy, ReliabilityBin, wilson
+from tunejury_jax.figures.canvas import BLUE, GREEN, GREY, ORANGE, PURPLE, STAR, finish, new_figure, note, plain
+from tunejury_jax.metrics import Accuracy
 
-__all__ = ["accuracy_by_source", "learning_curves", "margin_histogram", "reliability_diagram"]
+__all__ = ["accuracy_by_source", "learning_curves", "margin_histogram"]
 
 BASELINE_LINES = ((ORANGE, "--"), (GREEN, "-."), (PURPLE, (0, (5, 1, 1, 1, 1, 1))))
 
@@ -74,24 +61,6 @@ def accuracy_by_source(total: Accuracy, by_source: Mapping[str, Accuracy], basel
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set(xlabel="accuracy (%) with 95% interval", ylabel="source")
     return finish(figure, axes)
-
-
-def reliability_diagram(bins: Sequence[ReliabilityBin]) -> Figure:
-    """Accuracy against confidence in each bin, with Wilson 95 % intervals, over how many pairs each bin holds."""
-    figure = new_figure(5.0)
-    axes, counts = figure.subplots(2, sharex=True, height_ratios=[3, 1])
-    for b in bins:
-        axes.plot([b.confidence] * 2, wilson(b.accuracy * b.n, b.n), color=BLUE, linewidth=1.5)
-    axes.plot([b.confidence for b in bins], [b.accuracy for b in bins], "o-", color=BLUE, label="bins, 95% interval")
-    axes.axline((0.5, 0.5), slope=1, color="black", linewidth=1, linestyle=":", label="perfectly calibrated")
-    axes.set(ylabel="accuracy (%)", xlim=(0.49, 1.01))
-    edges = np.array([(expit(b.lo), expit(b.hi)) for b in bins])
-    widths = np.maximum(edges[:, 1] - edges[:, 0], 0.002)
-    counts.bar(edges[:, 0], [b.n for b in bins], widths, align="edge", color=BLUE, alpha=0.35, edgecolor=BLUE)
-    counts.set(ylabel="pairs", xlabel="confidence (%), sigmoid of |margin|")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=""))
-    return finish(figure, axes, counts)
 
 
 def margin_histogram(margins: Float[np.ndarray, " pairs"], targets: Float[np.ndarray, " pairs"]) -> Figure:

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from trainers.reporting.canvas import BLUE, GREY, STAR, finish, loss_range, new_figure, plain
+from trainers.reporting.axis_ends import loss_range
 from trainers.reporting.importance import Importance
 from trainers.reporting.run_reader import Trial, best_of
 from trainers.reporting.value_axes import value_axis
+from tunejury_jax.figures.canvas import BLUE, GREY, STAR, finish, new_figure, plain
 
 __all__ = ["hyper_parameters", "importance_chart", "varied"]
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from trainers.reporting.canvas import BLUE, ORANGE, finish, new_figure, plain
 from trainers.reporting.run_reader import HeadFit
+from tunejury_jax.figures.canvas import BLUE, ORANGE, finish, new_figure, plain
 from tunejury_jax.metrics import Accuracy
 
 __all__ = ["Spread", "by_head", "seed_chart", "spread"]

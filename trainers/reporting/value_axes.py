@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from trainers.reporting.canvas import Values, plain
+from trainers.reporting.axis_ends import Values
+from tunejury_jax.figures.canvas import plain
 
 __all__ = ["category", "logarithmic", "numeric", "value_axis"]
 

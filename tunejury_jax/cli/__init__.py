@@ -9,6 +9,7 @@ from tunejury_jax.cli.convert import Convert
 from tunejury_jax.cli.doctor import Doctor
 from tunejury_jax.cli.encoders import Encoders
 from tunejury_jax.cli.evaluate import Evaluate
+from tunejury_jax.cli.figure import DrawFigure
 from tunejury_jax.cli.percentiles import PercentilesCommand
 from tunejury_jax.cli.push import Push
 from tunejury_jax.cli.release_scores import ReleaseScores
@@ -21,6 +22,7 @@ Command = (
     Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[DrawFigure, tyro.conf.subcommand("figure")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Encoders, tyro.conf.subcommand("encoders")]
     | Annotated[Push, tyro.conf.subcommand("push")]

@@ -1,51 +1,35 @@
-"""What the pictures of a report have in common: size, colours, the ends of a loss axis, legends, PNG.
+"""What all pictures have in common: size, colours, legends, PNG and PDF.
 
-No pyplot: a figure belongs to whoever asked for it, and nothing global is left behind. One exploding curve must not
-flatten the others, so a loss axis ends where `window` says, and the picture counts what lies beyond. Colours are Okabe
-and Ito's, which all common kinds of colour vision tell apart, and none carries a meaning that shape or place does not.
-Names come from files, so they are drawn letter by letter and never read as TeX.
+No pyplot: a figure belongs to whoever asked for it, and nothing global is left behind. Colours are Okabe and Ito's,
+which all common kinds of colour vision tell apart, and none carries a meaning that shape or place does not. Names come
+from files, so they are drawn letter by letter and never read as TeX.
 """
 
 import contextlib
 import io
-import math
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-__all__ = [
-    "BLUE",
-    "GREEN",
-    "GREY",
-    "ORANGE",
-    "PURPLE",
-    "STAR",
-    "Values",
-    "finish",
-    "freeze",
-    "loss_limits",
-    "loss_range",
-]
-__all__ += ["new_figure", "note", "plain", "png", "window"]
+__all__ = ["BLUE", "COLOURS", "GREEN", "GREY", "ORANGE", "PURPLE", "STAR"]
+__all__ += ["finish", "freeze", "new_figure", "note", "plain", "png", "save"]
 
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#808080"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "black", GREY)
+"""Of several lines, the first first."""
 WIDTH_IN, DPI = 5.0, 200
 STAR: dict[str, Any] = {"color": ORANGE, "markersize": 14, "markeredgecolor": "white"}
-NO_OPINION = math.log(2)
-
-Values = Float[np.ndarray, " values"]
 
 
-def new_figure(height_in: float) -> Figure:
-    """An empty figure as wide as the page shows it."""
+def new_figure(height_in: float, width_in: float = WIDTH_IN) -> Figure:
+    """An empty figure; by default as wide as the page of a report shows it."""
     layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
-    return Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout=layout, facecolor="white")
+    return Figure(figsize=(width_in, height_in), dpi=DPI, layout=layout, facecolor="white")
 
 
 def finish(figure: Figure, *panels: Axes, legend: bool = True) -> Figure:
@@ -65,29 +49,6 @@ def note(axes: Axes, text: str) -> None:
     axes.set_title(text, loc="left", fontsize=9, color="#555555")
 
 
-def window(values: Values, reach: float = 1.5) -> tuple[float, float]:
-    """From the least value to the greatest that is within `reach` interquartile ranges above the upper quartile."""
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return 0.0, 1.0
-    lower, upper = np.quantile(values, [0.25, 0.75])
-    return float(values.min()), float(values[values <= upper + reach * (upper - lower)].max())
-
-
-def loss_limits(losses: Values) -> tuple[float, float]:
-    """The ends of a loss axis: `window` with a margin (nats per pair)."""
-    low, high = window(losses)
-    margin = 0.06 * (high - low) or 0.05
-    return low - margin, high + margin
-
-
-def loss_range(axes: Axes, losses: Values) -> None:
-    """Sets the loss axis of a panel, and marks the loss of a head without an opinion where it is inside."""
-    low, high = axes.set_ylim(loss_limits(losses))
-    if low < NO_OPINION < high:
-        axes.axhline(NO_OPINION, color="black", linewidth=1, linestyle=":", label="no opinion (ln 2)")
-
-
 def plain(name: str, length: int = 24) -> str:
     """The name as it is drawn: one line, its middle cut to make it `length` long, with no TeX in it."""
     line = " ".join(name.encode("utf-8", "replace").decode().split())
@@ -102,6 +63,15 @@ def png(figure: Figure) -> bytes:
     with _unknown_letters():
         figure.savefig(buffer, format="png", dpi="figure", metadata={"Software": None})
     return buffer.getvalue()
+
+
+def save(figure: Figure, stem: Path) -> list[Path]:
+    """Writes the figure as `stem`.png and `stem`.pdf; returns their paths."""
+    paths = [stem.with_name(stem.name + suffix) for suffix in (".png", ".pdf")]
+    with _unknown_letters():
+        for path in paths:
+            figure.savefig(path, dpi="figure")
+    return paths
 
 
 def freeze(figure: Figure) -> None:
