@@ -6,6 +6,7 @@ from typing import Annotated
 import tyro
 
 from tunejury_jax.cli.evaluate_cmi import EvaluateCmi
+from tunejury_jax.cli.evaluate_rivals import EvaluateRivals
 from tunejury_jax.cli.evaluate_sanity import EvaluateSanity
 from tunejury_jax.cli.evaluate_tables import EvaluateDecomposition, EvaluateMos, EvaluateProbe, EvaluateSystems
 
@@ -19,6 +20,7 @@ class Evaluate:
     action: (
         Annotated[EvaluateCmi, tyro.conf.subcommand("cmi")]
         | Annotated[EvaluateMos, tyro.conf.subcommand("mos")]
+        | Annotated[EvaluateRivals, tyro.conf.subcommand("rivals")]
         | Annotated[EvaluateSystems, tyro.conf.subcommand("systems")]
         | Annotated[EvaluateProbe, tyro.conf.subcommand("probe")]
         | Annotated[EvaluateSanity, tyro.conf.subcommand("sanity")]

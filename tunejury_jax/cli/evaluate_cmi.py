@@ -1,11 +1,12 @@
 """`tunejury evaluate cmi`: CMI-RewardBench, run or judged."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tunejury_jax.evaluation.printing import show, show_counts
-from tunejury_jax.extras import require_licences
+from tunejury_jax.extras import import_extra, require_licences
 
 __all__ = ["EvaluateCmi"]
 
@@ -20,6 +21,8 @@ class EvaluateCmi:
     """Saved predictions (results.jsonl); without it the benchmark is run."""
     checkpoint: Path | None = None
     """For a run: the checkpoint folder."""
+    rival: str | None = None
+    """For a run: a published scorer instead, as `tunejury evaluate rivals` names them."""
     data: Path | None = None
     """For a run: the benchmark's all_test.jsonl."""
     audio: Path | None = None
@@ -41,7 +44,7 @@ class EvaluateCmi:
         return int(failed)
 
     def _require_no_run(self) -> bool:
-        given = {"checkpoint": self.checkpoint, "data": self.data, "audio": self.audio}
+        given = {"checkpoint": self.checkpoint, "rival": self.rival, "data": self.data, "audio": self.audio}
         if useless := [name for name, value in given.items() if value is not None]:
             raise ValueError(f"{useless[0]}: got {given[useless[0]]}, which is for a run; --results are predictions")
         return False
@@ -50,21 +53,34 @@ class EvaluateCmi:
         """Runs the benchmark; returns whether a clip has no score."""
         from tunejury_jax.evaluation.cmi_results import read_rows
         from tunejury_jax.evaluation.cmi_run import run_benchmark
-        from tunejury_jax.evaluation.prompted import PromptedScorer
-        from tunejury_jax.scorer import Scorer
 
-        if self.checkpoint is None or self.data is None:
-            raise ValueError("results: give --results, or --checkpoint and --data to run the benchmark")
-        scorer = Scorer.from_checkpoint(self.checkpoint)
-        require_licences(scorer.checkpoint.encoders)
+        if self.data is None or (self.checkpoint is None) == (self.rival is None):
+            raise ValueError(
+                "results: give --results, or for a run --data and one of --checkpoint and --rival"
+            )
+        score, settings = self._scorer()
         self.out.mkdir(parents=True, exist_ok=True)
         counts = run_benchmark(
             (row for _, row in read_rows(self.data)),
             self.audio or self.data.parent,
-            PromptedScorer(scorer),
+            score,
             self.out / "results.jsonl",
             self.prompt_protocol,
-            {"checkpoint": scorer.checkpoint.sha256},
+            settings,
         )
         show_counts(counts)
         return bool(counts.get("missing audio") or counts.get("failed clips"))
+
+    def _scorer(self) -> tuple[Callable[[Path, str], float], dict[str, str]]:
+        """Scores a file under a prompt; and what must be the same for a run to go on."""
+        from tunejury_jax.evaluation.prompted import PromptedScorer
+        from tunejury_jax.scorer import Scorer
+
+        if self.rival is not None:
+            rival = import_extra("tunejury_jax.applications.rivals", "scoring audio").load_rival(self.rival)
+            scoring = import_extra("tunejury_jax.applications.rivals.scoring", "scoring audio")
+            return scoring.score_one(rival), {"rival": rival.name}
+        assert self.checkpoint is not None
+        scorer = Scorer.from_checkpoint(self.checkpoint)
+        require_licences(scorer.checkpoint.encoders)
+        return PromptedScorer(scorer), {"checkpoint": scorer.checkpoint.sha256}

@@ -86,8 +86,8 @@ def test_cmi_runs_a_checkpoint(head: Path, tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "results: give --results, or --checkpoint and --data"),
-        ({"checkpoint": Path("x")}, "results: give --results, or --checkpoint and --data"),
+        ({}, "results: give --results, or for a run --data and one of"),
+        ({"checkpoint": Path("x")}, "results: give --results, or for a run --data and one of"),
         ({"results": Path("r"), "data": Path("d")}, "data: got d, which is for a run"),
     ],
 )
