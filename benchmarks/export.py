@@ -9,10 +9,8 @@ fork server, which the warm-up starts. A rate counts the sides of pairs, so an e
 used.
 """
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +21,7 @@ import soundfile
 import torch
 
 from benchmarks.measure import Spread, alternate, save
-from benchmarks.random_weights import write_weights
+from benchmarks.random_weights import placed_weights
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.upstream_export import extract
 from feature_export.audio import SignalPath
@@ -108,7 +106,7 @@ def main(config: Export) -> None:
     """Measures and writes `benchmarks/results/export.json`, or `export_tiny.json`."""
     spans = _spans(config)
     sets = {"distinct": _pairs(spans, config.clips // 2), "repeated": _pairs(spans, _repeated(config.clips))}
-    with TemporaryDirectory() as folder, _weights(Path(folder), config.tiny):
+    with TemporaryDirectory() as folder, placed_weights(config.tiny):
         ours, upstream = _stack(config, config.autocast), _stack(config, False)
         bench = _Bench(config, ours, upstream, Path(folder), {})
         rivals: dict[str, Callable[[], object]] = {}
@@ -186,19 +184,6 @@ def _repeated(clips: int) -> int:
 
 def _stack(config: Export, autocast: bool) -> Stack:
     return load_stack(config.encoders, SignalPath(), Compute(config.device, autocast))
-
-
-@contextmanager
-def _weights(folder: Path, tiny: bool) -> Iterator[None]:
-    write_weights(folder / "weights", tiny)
-    before = os.environ.get("TUNEJURY_WEIGHTS")
-    os.environ["TUNEJURY_WEIGHTS"] = str(folder / "weights")
-    try:
-        yield
-    finally:
-        os.environ.pop("TUNEJURY_WEIGHTS")
-        if before is not None:
-            os.environ["TUNEJURY_WEIGHTS"] = before
 
 
 if __name__ == "__main__":

@@ -1,13 +1,16 @@
 """Weights of the published sizes with random values: time does not depend on what a network has learned."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
 from tests.tiny_weights import clap, mert, muq
 
-__all__ = ["write_weights"]
+__all__ = ["placed_weights", "write_weights"]
 
 CLAP: dict[str, Any] = {
     "EMBEDDED": 128,
@@ -52,3 +55,11 @@ def write_weights(root: Path, tiny: bool, families: Sequence[str] = ("clap", "me
         module, sizes = SIZES[name]
         with patch.dict(vars(module), {} if tiny else sizes):
             module.write(root / name)
+
+
+@contextmanager
+def placed_weights(tiny: bool, families: Sequence[str] = ("clap", "mert")) -> Iterator[None]:
+    """Writes weights to a folder that encoders load from for as long as this lasts; see `write_weights`."""
+    with TemporaryDirectory() as folder, patch.dict(os.environ, {"TUNEJURY_WEIGHTS": folder}):
+        write_weights(Path(folder), tiny, families)
+        yield

@@ -143,16 +143,21 @@ def _default(name: str) -> Any:
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """An evaluation of a checkpoint on a store."""
+    """An evaluation of a checkpoint on a store, or of several as a table: trained on, tested on."""
 
     store: str
     """A sealed feature store."""
-    checkpoint: str
-    """Checkpoint folder."""
+    checkpoint: tuple[str, ...]
+    """Checkpoint folders, also as NAME=FOLDER."""
     out: str
     """Folder for metrics.json and predictions.csv."""
     split: Split = "test"
     """Split of the store."""
+    group_by: str = "question"
+    """Measure the pairs of each source apart by this column, too: question, confidence, system_a, system_b, rater..."""
+
+    def __post_init__(self) -> None:
+        require("checkpoint", self.checkpoint, bool(self.checkpoint), "one or more folders")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""python -m trainers.evaluate: measure a checkpoint on a split of a feature store."""
+"""python -m trainers.evaluate: measure checkpoints on a split of a feature store."""
 
 from pathlib import Path
 
@@ -10,23 +10,28 @@ __all__ = ["main"]
 
 
 def main(config: EvaluateConfig) -> None:
-    """Prints accuracy with intervals, by source and against trivial rules; writes metrics.json, predictions.csv."""
+    """Prints what one head is worth, or a table of several; writes metrics.json, predictions.csv."""
     # These here, so that --help does not wait for JAX.
     from trainers.data import load_dataset
     from trainers.evaluation import evaluate
-    from trainers.results import show_accuracy
-    from tunejury_jax.checkpoint import Checkpoint
+    from trainers.evaluation_matrix import evaluate_heads, load_heads
+    from trainers.evaluation_tables import show_evaluation, show_matrix
     from tunejury_jax.store import FeatureStore
 
-    checkpoint = Checkpoint.load(Path(config.checkpoint))
+    heads = load_heads(config.checkpoint)
     store = FeatureStore.open_sealed(config.store)
-    checkpoint.require_encoders({name: spec.provenance for name, spec in store.plan.encoders.items()}, config.store)
+    for head in heads.values():
+        head.require_encoders({name: spec.provenance for name, spec in store.plan.encoders.items()}, config.store)
+    first = next(iter(heads.values()))
     # A head trained with ties where both were bad is evaluated so too.
-    data = DataConfig(both_bad_as_tie=bool(checkpoint.training.get("data", {}).get("both_bad_as_tie")))
-    dataset = load_dataset(store, data, checkpoint.layout)
-    measured = evaluate(checkpoint, dataset, store, config.split)
+    data = DataConfig(both_bad_as_tie=bool(first.training.get("data", {}).get("both_bad_as_tie")))
+    dataset = load_dataset(store, data, first.layout)
+    if len(heads) == 1:
+        measured, show = evaluate(first, dataset, store, config.split, config.group_by), show_evaluation
+    else:
+        measured, show = evaluate_heads(heads, dataset, store, config.split, config.group_by), show_matrix
     measured.save(Path(config.out))
-    show_accuracy(make_console(), measured)
+    show(make_console(), measured.metrics)
     print(f"Written: {config.out}/metrics.json and predictions.csv")
 
 

@@ -17,7 +17,7 @@ from trainers.presets import ABLATIONS, FULL, LEAVE_OUTS, MUQ_HEAD, RELEASE, UNP
 from tunejury_jax.metrics import Accuracy
 from tunejury_jax.pairs import Split
 
-__all__ = ["paper_tables"]
+__all__ = ["paper_tables", "percent"]
 
 COUNTS: dict[Split, int] = {"train": 17_554, "valid": 2_111, "test": 2_135}
 DECISIVE = 2_035
@@ -132,12 +132,17 @@ def _k_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
     }
 
 
+def percent(found: Accuracy, digits: int = 2) -> str:
+    """An accuracy in percent, and its interval."""
+    value, low, high = (100 * number for number in found[:3])
+    return f"{value:.{digits}f} ({low:.1f}-{high:.1f})"
+
+
 def _cell(found: Sequence[Accuracy], deviation: Deviation, digits: int = 2) -> str:
     if len(found) == 1:
-        value, low, high = (100 * number for number in found[0][:3])
-        return f"{value:.{digits}f} ({low:.1f}-{high:.1f})"
-    percent = [100 * one.value for one in found]
-    return f"{statistics.fmean(percent):.{digits}f} ±{deviation(percent):.{digits}f}"
+        return percent(found[0], digits)
+    values = [100 * one.value for one in found]
+    return f"{statistics.fmean(values):.{digits}f} ±{deviation(values):.{digits}f}"
 
 
 def _gain_cell(gains: Sequence[float]) -> str:

@@ -8,8 +8,9 @@ from jaxtyping import Int
 
 from trainers.config import SweepConfig
 from trainers.data import Dataset
-from trainers.evaluation import accuracy_by_source, head_margins
+from trainers.groups import accuracies, by_source
 from trainers.k_sweep import added, k_split, k_universe
+from trainers.margins import head_margins, targets_of
 from trainers.run_folder import RunFolder
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.metrics import Accuracy, accuracy
@@ -58,9 +59,8 @@ def measure_heads(
 
 
 def _measure(row: Mapping[str, Any], checkpoint: Checkpoint, dataset: Dataset, pairs: Rows) -> Measured:
-    margins = head_margins(checkpoint, dataset, pairs)
-    whole = accuracy(margins, np.asarray(dataset.arrays.target)[pairs].astype(np.float64))
-    found = {ALL: whole, **accuracy_by_source(margins, dataset, pairs)}
+    margins, targets = head_margins(checkpoint, dataset, pairs), targets_of(dataset, pairs)
+    found = {ALL: accuracy(margins, targets), **accuracies(margins, targets, by_source(dataset, pairs))}
     return Measured(row["trial"], row["params"]["head"], row["params"]["seed"], row["valid_loss"], found)
 
 

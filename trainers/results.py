@@ -13,18 +13,19 @@ from rich.table import Table
 
 from trainers.data import Dataset
 from trainers.evaluation import Evaluation, evaluate
+from trainers.evaluation_tables import show_accuracy
 from trainers.fit import Fit
 from trainers.reporting.run_page import write_report
 from trainers.run_folder import RunFolder, ranked
 from trainers.storage import shown
-from trainers.view import own_layout, pool_sizes
+from trainers.view import own_layout, pool_sizes, pool_sources
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.console import make_console
 from tunejury_jax.documents import as_json
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["environment", "finish", "release", "resolved", "show_accuracy", "show_tables"]
+__all__ = ["environment", "finish", "release", "resolved", "show_tables"]
 
 PACKAGES = ("tunejury-jax", "jax", "flax", "optax", "numpy", "tensorstore")
 LEADERBOARD_ROWS = 10
@@ -53,6 +54,7 @@ def release(fitted: Fit, dataset: Dataset, store: FeatureStore) -> Checkpoint:
         "data": as_json(dataclasses.asdict(recipe.data)),
         "store": {"sha256": store.sha256, "sources": list(store.plan.sources)},
         "pairs": pool_sizes(dataset, recipe.data),
+        "pairs_by_source": pool_sources(dataset, recipe.data),
         "best_epoch": fitted.best_epoch,
         "environment": environment(),
     }
@@ -97,7 +99,7 @@ def finish(
     if leaderboard:
         console.print(_leaderboard(best_first))
     if measured:
-        show_accuracy(console, measured)
+        show_accuracy(console, measured.metrics)
     else:
         console.print("The store has no decisive test pair: nothing was measured on held-out pairs")
     console.print(_ends(trials, folder), soft_wrap=True)
@@ -123,26 +125,6 @@ def _measure_held_out(folder: RunFolder, dataset: Dataset, store: FeatureStore) 
     return measured
 
 
-def show_accuracy(console: Console, measured: Evaluation) -> None:
-    """Prints held-out accuracy beside chance and the trivial rules, and what was skipped."""
-    metrics = measured.metrics
-    table = Table(
-        "pairs", "accuracy", "95 % interval", "right", "of", "p", title=f"Accuracy on split {metrics['split']!r}"
-    )
-    table.add_row("head, all", *_accuracy_cells(metrics["accuracy"]), f"{_p(metrics['chance']['p'])} vs chance")
-    for name, row in metrics["by_source"].items():
-        table.add_row(f"head, {name}", *_accuracy_cells(row), "")
-    for name, row in metrics["baselines"].items():
-        table.add_row(f"baseline: {name}", *_accuracy_cells(row), f"{_p(row['p'])} vs head")
-    console.print(table)
-    ece, loss = metrics["ece"], metrics["log_loss"]
-    console.print(f"ECE {ece['value']:.4f} ({ece['low']:.4f} to {ece['high']:.4f}), log loss {loss['value']:.4f}")
-    counts = metrics["accuracy"]
-    console.print(
-        f"Ties left out: {counts['ties']}; margin exactly 0: {counts['undecided']}; skipped: {metrics['skipped']}"
-    )
-
-
 def show_tables(console: Console, tables: Sequence[Mapping[str, Any]]) -> None:
     """Prints the tables of a preset."""
     for found in tables:
@@ -151,15 +133,6 @@ def show_tables(console: Console, tables: Sequence[Mapping[str, Any]]) -> None:
             table.add_row(*row)
         console.print(table)
         console.print(found["note"])
-
-
-def _accuracy_cells(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    interval = f"{row['low']:.4f} to {row['high']:.4f}"
-    return f"{row['value']:.4f}", interval, str(row["correct"]), str(row["n_decisive"])
-
-
-def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 1e-99 else "< 1e-99"
 
 
 def _leaderboard(trials: Sequence[Mapping[str, Any]]) -> Table:

@@ -18,7 +18,18 @@ from tunejury_jax.blocks import Layout
 from tunejury_jax.errors import one_of
 from tunejury_jax.pairs import SPLITS
 
-__all__ = ["Inputs", "Pairs", "View", "gather", "own_layout", "pool_sizes", "shared_data", "view_all", "view_whole"]
+__all__ = [
+    "Inputs",
+    "Pairs",
+    "View",
+    "gather",
+    "own_layout",
+    "pool_sizes",
+    "pool_sources",
+    "shared_data",
+    "view_all",
+    "view_whole",
+]
 
 Inputs = tuple[Float[Array, "..."], ...]
 """Features of some pairs, a group of columns for each block; prompts, the same for both sides, have no side axis."""
@@ -110,7 +121,25 @@ def pool_sizes(dataset: Dataset, data: DataConfig) -> dict[str, int]:
     return {"train": len(_train_rows(dataset, data)), "valid": len(_valid_rows(dataset, data))}
 
 
+def pool_sources(dataset: Dataset, data: DataConfig) -> dict[str, dict[str, dict[str, int]]]:
+    """By split and source: how many pairs a head trains on, is validated on and can be tested on, and how many of them
+    are decisive."""
+    seen = dataset.seen_by(own_layout(dataset.layout, data))
+    pools = {"train": _train_rows(dataset, data), "valid": _valid_rows(dataset, data), "test": seen.splits["test"]}
+    return {split: _by_source(dataset, rows) for split, rows in pools.items()}
+
+
 Rows = Int[np.ndarray, " _"]
+
+
+def _by_source(dataset: Dataset, rows: Rows) -> dict[str, dict[str, int]]:
+    decisive = rows[np.asarray(dataset.arrays.target)[rows] != 0.5]
+    counts = {"pairs": dataset.source[rows], "decisive": dataset.source[decisive]}
+    return {
+        name: {kind: int((codes == code).sum()) for kind, codes in counts.items()}
+        for code, name in enumerate(dataset.sources)
+        if code in counts["pairs"]
+    }
 
 
 def _view(dataset: Dataset, data: DataConfig, shared: tuple[Rows, Rows], pool: tuple[Rows, Rows]) -> View:

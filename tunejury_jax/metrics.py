@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
-from scipy.special import expit, ndtri
+from scipy.special import bdtr, expit, ndtri
 
 __all__ = ["Accuracy", "Interval", "McNemar", "ReliabilityBin", "accuracy", "bootstrap", "brier"]
-__all__ += ["expected_calibration_error", "log_loss", "mcnemar", "outcomes", "reliability", "spearman", "wilson"]
+__all__ += ["expected_calibration_error", "log_loss", "log_losses", "mcnemar", "outcomes", "reliability", "spearman"]
+__all__ += ["squared_errors", "wilson"]
 
 Pairs = Float[np.ndarray, " pairs"]
 Rows = Float[np.ndarray, " rows"]
@@ -57,12 +58,14 @@ class ReliabilityBin(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """Two protocols on the same pairs: `b` only the first got right, `c` only the second."""
+    """Two protocols on the same pairs: `b` only the first got right, `c` only the second; `p` is of `chi2`, `p_exact`
+    of the binomial distribution."""
 
     b: int
     c: int
     chi2: float
     p: float
+    p_exact: float
 
 
 def outcomes(margins: Pairs, targets: Pairs) -> Float[np.ndarray, " decisive"]:
@@ -155,35 +158,45 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 
 
 def log_loss(margins: Pairs, targets: Pairs) -> float:
-    """Mean cross-entropy of all pairs, ties included, in nats; margins of 0 give ln 2.
+    """Mean of `log_losses`."""
+    return float(np.mean(log_losses(margins, targets)))
 
-        mean of  y softplus(-m) + (1 - y) softplus(m),   softplus(x) = ln(1 + e^x)
+
+def log_losses(margins: Pairs, targets: Pairs) -> Pairs:
+    """Cross-entropy of each pair, ties included, in nats; a margin of 0 gives ln 2.
+
+        y softplus(-m) + (1 - y) softplus(m),   softplus(x) = ln(1 + e^x)
 
     Arguments are those of `outcomes`, but all pairs may be ties.
     """
     margins, targets = _checked(margins, targets)
     # logaddexp, since exp(800) overflows; and not softplus(m) - y m, which cancels where the pair is right.
-    return float(np.mean(targets * np.logaddexp(0, -margins) + (1 - targets) * np.logaddexp(0, margins)))
+    return targets * np.logaddexp(0, -margins) + (1 - targets) * np.logaddexp(0, margins)
 
 
 def brier(margins: Pairs, targets: Pairs) -> float:
-    """Mean squared error of the probabilities, ties included (Monthly Weather Review 78, 1950); margins of 0 that
-    meet decisive pairs give 1/4.
+    """Mean of `squared_errors` (Monthly Weather Review 78, 1950)."""
+    return float(np.mean(squared_errors(margins, targets)))
 
-        mean of  (sigmoid(m) - y)^2
+
+def squared_errors(margins: Pairs, targets: Pairs) -> Pairs:
+    """Squared error of each pair's probability, ties included; a margin of 0 that meets a decisive pair gives 1/4.
+
+        (sigmoid(m) - y)^2
 
     Arguments are those of `outcomes`, but all pairs may be ties.
     """
     margins, targets = _checked(margins, targets)
-    return float(np.mean(np.square(expit(margins) - targets)))
+    return np.square(expit(margins) - targets)
 
 
 def mcnemar(correct_a: Bool[np.ndarray, " pairs"], correct_b: Bool[np.ndarray, " pairs"]) -> McNemar:
     """Whether two protocols, judged on the same pairs, differ in accuracy (Psychometrika 12, 1947).
 
         chi2 = (b - c)^2 / (b + c),   p = erfc(sqrt(chi2 / 2)),   no continuity correction
+        p_exact = min(1, 2 P(X <= min(b, c))),   X ~ Binomial(b + c, 1/2)
 
-    Where they never disagree, chi2 is 0 and p is 1.
+    Where they never disagree, chi2 is 0 and both p are 1.
 
     Args:
         correct_a: True where the first protocol is right.
@@ -198,7 +211,8 @@ def mcnemar(correct_a: Bool[np.ndarray, " pairs"], correct_b: Bool[np.ndarray, "
         _require(values.dtype == bool, field, "booleans", values.dtype)
     b, c = int((correct_a & ~correct_b).sum()), int((~correct_a & correct_b).sum())
     chi2 = (b - c) ** 2 / (b + c) if b + c else 0.0
-    return McNemar(b, c, chi2, math.erfc(math.sqrt(chi2 / 2)))
+    exact = min(1.0, 2 * float(bdtr(min(b, c), b + c, 0.5)))
+    return McNemar(b, c, chi2, math.erfc(math.sqrt(chi2 / 2)), exact)
 
 
 def spearman(x: Rows, y: Rows) -> float:

@@ -120,8 +120,7 @@ def _training(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _mix(training: Mapping[str, Any]) -> Iterator[str]:
     """Which pairs it was trained on, as far as the record says."""
-    parts = (training.get(name) for name in ("store", "data", "pairs"))
-    store, data, pairs = (part if isinstance(part, Mapping) else {} for part in parts)
+    store, data, pairs = (_object(training.get(name)) for name in ("store", "data", "pairs"))
     left_out, zeroed = data.get("leave_out") or (), data.get("zero_prompt_sources") or ()
     if sources := [name for name in store.get("sources") or () if name not in left_out]:
         yield f"Pairs of {', '.join(sources)}."
@@ -131,6 +130,26 @@ def _mix(training: Mapping[str, Any]) -> Iterator[str]:
         yield f"Trained without prompts: {', '.join(zeroed)}."
     if pairs:
         yield f"Pairs: {', '.join(f'{count} {split}' for split, count in pairs.items())}."
+    yield from _sources(_object(training.get("pairs_by_source")))
+
+
+def _sources(recorded: Mapping[str, Any]) -> Iterator[str]:
+    """Pairs of each source and split."""
+    splits = {split: _object(sources) for split, sources in recorded.items()}
+    if names := dict.fromkeys(name for sources in splits.values() for name in sources):
+        yield "Of each source, in brackets those with a winner:"
+        yield ""
+        yield f"| source | {' | '.join(splits)} |"
+        yield f"|---{'|---' * len(splits)}|"
+        for name in names:
+            counts = (_object(sources.get(name)) for sources in splits.values())
+            cells = (f"{count.get('pairs', 0)} ({count.get('decisive', 0)})" for count in counts)
+            yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    """What a record has, empty where it is of another kind: the card is also made of checkpoints of others."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def _metrics(config: Mapping[str, Any]) -> Iterator[str]:

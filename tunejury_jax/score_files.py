@@ -1,15 +1,18 @@
 """Scoring files and folders: a row an input and prompt, whatever becomes of it."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from tunejury_jax.prediction import ClipPrediction
+from tunejury_jax.progress import progress
 from tunejury_jax.scorer import Blocks, Scorer
 from tunejury_jax.store.plan import fingerprint
 
 __all__ = ["IDENTITY", "PROTOCOLS", "AudioFile", "Protocol", "ScoreRow", "find_audio", "planned_rows", "score_files"]
+__all__ += ["score_rest"]
 
 Protocol = Literal["with", "empty"]
 PROTOCOLS: dict[str, tuple[Protocol, ...]] = {"with": ("with",), "empty": ("empty",), "both": ("with", "empty")}
@@ -146,6 +149,26 @@ def score_files(
     rows = planned_rows(scorer, files, prompt, protocols)
     for chunk in encoder.files(((file.path, file.span_s) for file in files), on_files):
         yield from _scored(scorer, encoder, [(clip, next(rows)) for clip in chunk for _ in protocols])
+
+
+def score_rest(
+    scorer: Scorer,
+    files: Sequence[AudioFile],
+    present: int,
+    prompt: str = "",
+    protocols: Sequence[Protocol] = ("with",),
+    encoder: Any = None,
+) -> Generator[ScoreRow, None, None]:
+    """The rows of `score_files` beyond the first `present`, and shows how far it is.
+
+    Begins at the start of a chunk, so that the rows are the same bits as those of a run that was not cut.
+    """
+    encoder = encoder or scorer.clip_encoder()
+    done = present // len(protocols)
+    start = done if done == len(files) else done - done % encoder.chunk_clips
+    with progress("score", len(files) - start, "files") as advance:
+        rows = score_files(scorer, files[start:], prompt, protocols, encoder, advance)
+        yield from islice(rows, present - start * len(protocols), None)
 
 
 def _scored(scorer: Scorer, encoder: Any, asked: Sequence[tuple[Any, ScoreRow]]) -> Iterator[ScoreRow]:

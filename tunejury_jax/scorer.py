@@ -64,18 +64,26 @@ class Scorer(FeatureScorer):
     A reward has no unit and no zero, so negative is normal: rewards of one checkpoint compare with each other.
     """
 
-    def __init__(self, checkpoint: Checkpoint, stack: EncoderStack | None = None, conservative: float = 0.0) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        stack: EncoderStack | None = None,
+        conservative: float = 0.0,
+        device: str | None = None,
+    ) -> None:
         """Prepares a checkpoint for scoring.
 
         Args:
             checkpoint: A head or an ensemble.
             stack: Its encoders; without them they are made on the first audio that is scored.
             conservative: Standard deviations over the members of an ensemble to take off its mean, at least 0.
+            device: Where encoders that are made here run: cpu, cuda or cuda:1; by default a GPU if there is one.
 
         Raises:
             ValueError: The stack's encoders are others, or `conservative` is not usable with this checkpoint.
         """
         super().__init__(checkpoint, conservative)
+        self.device = device
         self.anchors: Anchors | None = None
         self.percentiles: Percentiles | None = None
         if stack is not None:
@@ -83,21 +91,27 @@ class Scorer(FeatureScorer):
 
     @classmethod
     def from_checkpoint(
-        cls, folder: Path | str, stack: EncoderStack | None = None, conservative: float = 0.0
+        cls,
+        folder: Path | str,
+        stack: EncoderStack | None = None,
+        conservative: float = 0.0,
+        device: str | None = None,
     ) -> "Scorer":
         """Loads a checkpoint folder; the encoders it names are loaded when audio is first scored."""
-        return cls(Checkpoint.load(Path(folder)), stack, conservative)
+        return cls(Checkpoint.load(Path(folder)), stack, conservative, device)
 
     @classmethod
-    def from_pretrained(cls, name: Path | str, revision: str | None = None, conservative: float = 0.0) -> "Scorer":
+    def from_pretrained(
+        cls, name: Path | str, revision: str | None = None, conservative: float = 0.0, device: str | None = None
+    ) -> "Scorer":
         """Loads a checkpoint folder, or `owner/name` from the Hugging Face hub; see `tunejury_jax.hub.resolve`."""
-        return cls.from_checkpoint(resolve(name, revision), conservative=conservative)
+        return cls.from_checkpoint(resolve(name, revision), conservative=conservative, device=device)
 
     @cached_property
     def stack(self) -> EncoderStack:
         """The encoders of the checkpoint."""
         encoders = import_extra("feature_export.encoders", PURPOSE)
-        return self._checked(encoders.stack_from_provenance(self.checkpoint.encoders))
+        return self._checked(encoders.stack_from_provenance(self.checkpoint.encoders, self.device))
 
     def with_anchors(self, anchors: Anchors) -> "Scorer":
         """This scorer, whose `compare` corrects for the systems that made the clips."""

@@ -1,4 +1,4 @@
-"""Writes golden files: `python -m tests.oracles clap mert muq`, by the reference environment's Python."""
+"""Writes golden files: `python -m tests.oracles clap mauve mert muq`, by the reference environment's Python."""
 
 import argparse
 import importlib
@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tests.oracles import record, reference_environment
 
-GENERATORS = ("clap", "mert", "muq")
+GENERATORS = ("clap", "mauve", "mert", "muq", "stable_audio_small")
 GOLDEN = Path(__file__).parents[1] / "golden"
 
 

@@ -45,6 +45,7 @@ def main(out: Path) -> None:
         **_case("native", model, native, rates_hz=(44_100, RATE_HZ)),
         **_case("train16k", model, native, rates_hz=(44_100, 16_000, RATE_HZ)),
         "pair": _embedding(model, torch.from_numpy(np.stack([five[:48_000], five[72_000:]]))),
+        **_pooled(model, torch.from_numpy(five[None, :12_000])),
         "frames": np.array([_frames(model, samples) for samples in (400, 719, 720, 24_000)]),
     }
     np.savez_compressed(out / "mert.npz", allow_pickle=False, **golden)
@@ -92,6 +93,14 @@ def _embed(model: Any, samples: Tensor) -> Tensor:
     """As upstream calls it, with the mask of ones that the feature extractor adds."""
     mask = torch.ones(samples.shape, dtype=torch.long)
     return model(samples, attention_mask=mask).last_hidden_state.mean(dim=1)
+
+
+def _pooled(model: Any, samples: Tensor) -> dict[str, np.ndarray]:
+    """Other poolings than TuneJury's: mad-metric's, the mean over all hidden states, and one in the middle."""
+    made = model(samples, attention_mask=torch.ones_like(samples, dtype=torch.long), output_hidden_states=True)
+    states = torch.stack(made.hidden_states)
+    pooled = {"maximum": states[-1].amax(1), "all_layers": states.mean((0, 2)), "first_layer": states[1].mean(1)}
+    return {f"pooled_{name}": embedding[0].numpy() for name, embedding in pooled.items()}
 
 
 def _embedding(model: Any, samples: Tensor) -> np.ndarray:

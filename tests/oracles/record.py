@@ -11,6 +11,7 @@ __all__ = ["stamp"]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("torch", "transformers", "numpy", "laion-clap", "muq", "x-clip", "torchaudio", "torchlibrosa", "librosa")
+PACKAGES += ("mauve-text", "faiss-cpu", "scikit-learn", "stable-audio-tools")
 
 
 def stamp(golden: Path, name: str) -> None:
@@ -24,6 +25,7 @@ def stamp(golden: Path, name: str) -> None:
 
 def _sources(name: str) -> dict[str, str]:
     """sha256 of the files that a golden file follows from."""
-    files = (f"oracles/{name}.py", "oracles/signals.py", f"tiny_weights/{name}.py")
-    paths = [ROOT / "tests" / file for file in files]
+    weights = (f"tiny_weights/{name}.py", f"tiny_generators/{name}.py")
+    files = (f"oracles/{name}.py", "oracles/signals.py", *weights)
+    paths = [path for path in (ROOT / "tests" / file for file in files) if path.exists()]  # MAUVE has no weights
     return {str(path.relative_to(ROOT)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}

@@ -122,11 +122,15 @@ def test_the_checkpoint_records_how_it_came_to_be(store: Path, run: Path) -> Non
     assert checkpoint.training["config"] == json.loads(json.dumps(asdict(RECIPE)))
     assert checkpoint.training["store"]["sha256"] == FeatureStore.open_sealed(str(store)).sha256
     assert checkpoint.training["pairs"].keys() == {"train", "valid"}
+    by_source = checkpoint.training["pairs_by_source"]
+    for split, count in checkpoint.training["pairs"].items():
+        assert sum(of["pairs"] for of in by_source[split].values()) == count
+        assert f"| source | {' | '.join(by_source)} |" in (run / "best" / "README.md").read_text()
     assert checkpoint.encoders == {"toy": TOY.provenance, "words": WORDS.provenance}
 
 
 def test_evaluation_of_the_best_head_agrees_with_the_run(store: Path, run: Path, tmp_path: Path) -> None:
-    evaluate.main(EvaluateConfig(str(store), str(run / "best"), str(tmp_path / "out")))
+    evaluate.main(EvaluateConfig(str(store), (str(run / "best"),), str(tmp_path / "out")))
     again = json.loads((tmp_path / "out" / "metrics.json").read_text())
     measured = json.loads((run / "test" / "metrics.json").read_text())
     assert again["accuracy"] == measured["accuracy"]
@@ -136,12 +140,12 @@ def test_evaluation_of_the_best_head_agrees_with_the_run(store: Path, run: Path,
 def test_a_head_is_evaluated_without_the_prompts_it_was_trained_without(store: Path, tmp_path: Path) -> None:
     data = DataConfig(zero_prompt_sources=("Alpha",))
     train.main(RunConfig(str(store), str(tmp_path / "run"), RECIPE, data))
-    evaluate.main(EvaluateConfig(str(store), str(tmp_path / "run" / "best"), str(tmp_path / "out")))
+    evaluate.main(EvaluateConfig(str(store), (str(tmp_path / "run" / "best"),), str(tmp_path / "out")))
     tables = [(folder / "predictions.csv").read_text() for folder in (tmp_path / "run" / "test", tmp_path / "out")]
     assert tables[0] == tables[1]
     edited = Checkpoint.load(tmp_path / "run" / "best")
     replace(edited, training={}).save(tmp_path / "forgetful")
-    evaluate.main(EvaluateConfig(str(store), str(tmp_path / "forgetful"), str(tmp_path / "out")))
+    evaluate.main(EvaluateConfig(str(store), (str(tmp_path / "forgetful"),), str(tmp_path / "out")))
     assert (tmp_path / "out" / "predictions.csv").read_text() != tables[0]
 
 
@@ -151,7 +155,7 @@ def test_both_bad_counts_as_a_tie_in_an_evaluation_as_it_did_in_training(store: 
     other = seal(tmp_path / "store", pairs, (TOY, WORDS, FACTS), values)
     data = DataConfig(both_bad_as_tie=True)
     train.main(RunConfig(other.location, str(tmp_path / "run"), RECIPE, data))
-    evaluate.main(EvaluateConfig(other.location, str(tmp_path / "run" / "best"), str(tmp_path / "out")))
+    evaluate.main(EvaluateConfig(other.location, (str(tmp_path / "run" / "best"),), str(tmp_path / "out")))
     tables = [(folder / "predictions.csv").read_text() for folder in (tmp_path / "run" / "test", tmp_path / "out")]
     assert tables[0] == tables[1]
     assert ",0.5," in tables[0]
@@ -160,7 +164,7 @@ def test_both_bad_counts_as_a_tie_in_an_evaluation_as_it_did_in_training(store: 
 def test_a_checkpoint_of_other_blocks_is_refused(run: Path, tmp_path: Path) -> None:
     other = toy_store(tmp_path / "other", specs=(TOY, FACTS))
     with pytest.raises(ValueError, match="has no block 'words', which the checkpoint needs"):
-        evaluate.main(EvaluateConfig(other.location, str(run / "best"), str(tmp_path / "out")))
+        evaluate.main(EvaluateConfig(other.location, (str(run / "best"),), str(tmp_path / "out")))
 
 
 def test_an_exported_head_is_the_run_s_best(run: Path, tmp_path: Path) -> None:

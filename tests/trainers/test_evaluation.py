@@ -1,23 +1,30 @@
 """Held-out measurement against counts made by hand, and the trivial rules."""
 
+import io
 import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from random_heads import random_checkpoint
+from rich.console import Console
+from scipy.optimize import minimize_scalar
 from sealed_store import FACTS, TOY, WORDS, seal, toy_pairs, toy_store, toy_values
 
 from trainers.data import Dataset, load_dataset
 from trainers.evaluation import evaluate
+from trainers.evaluation_tables import show_evaluation
 from trainers.fit import fit
 from trainers.recipe import DataConfig, Recipe, TrainConfig
 from trainers.results import release
 from tunejury_jax.blocks import FACTS as FACT_NAMES
 from tunejury_jax.checkpoint import Checkpoint
+from tunejury_jax.metrics import accuracy, log_loss
 from tunejury_jax.pairs import SPLITS
 from tunejury_jax.store import FeatureStore
 
@@ -149,6 +156,8 @@ def test_a_source_of_ties_alone_has_no_accuracy(checkpoint: Checkpoint, tmp_path
     store = seal(tmp_path / "store", pairs, (TOY, WORDS), values)
     metrics = evaluate(checkpoint, load_dataset(store, DataConfig()), store, "test").metrics
     assert list(metrics["by_source"]) == ["Alpha"]
+    ties = sum(pair.split == "test" and pair.source == "Beta" for pair in pairs)
+    assert metrics["notes"][0] == f"Beta: all {ties} pairs are ties, so there is no accuracy"
 
 
 def test_a_store_without_file_facts_has_no_rules(tmp_path: Path) -> None:
@@ -191,3 +200,110 @@ def test_a_split_of_one_answer_among_ties_has_intervals(
     measured = evaluate(checkpoint, replace(dataset, split=few), store, "test").metrics
     assert measured["accuracy"]["ties"] == 3
     assert measured["ece"]["low"] == measured["ece"]["value"] == measured["ece"]["high"]
+
+
+def test_what_prompts_add_is_counted_pair_by_pair(
+    checkpoint: Checkpoint, dataset: Dataset, store: FeatureStore
+) -> None:
+    measured = evaluate(checkpoint, dataset, store, "test")
+    rows, none = dataset.splits["test"], len(dataset.arrays.prompt[0]) - 1
+    index = np.asarray(dataset.arrays.index).copy()
+    prompted = int((index[rows, 2] != none).sum())
+    index[:, 2] = none
+    empty = replace(dataset, arrays=dataset.arrays._replace(index=jnp.asarray(index)))
+    zeroed = scores_by_hand(checkpoint, empty, rows, 0) - scores_by_hand(checkpoint, empty, rows, 1)
+    targets = np.asarray(dataset.arrays.target)[rows]
+    table = {"both_right": 0, "only_with_prompt": 0, "only_without": 0, "neither_right": 0}
+    for margin, other, target in zip(measured.margins, zeroed, targets, strict=True):
+        if target != 0.5:
+            a, b = (bool((one > 0) == (target > 0.5)) for one in (margin, other))
+            names = {(1, 1): "both_right", (1, 0): "only_with_prompt", (0, 1): "only_without", (0, 0): "neither_right"}
+            table[names[a, b]] += 1
+    prompt = measured.metrics["prompt"]
+    assert prompt["table"] == table
+    assert prompt["prompted"] == prompted
+    assert 0 < prompted < len(rows)
+    assert prompt["empty"]["correct"] == table["both_right"] + table["only_without"]
+    by_source = [part["prompt"] for part in measured.metrics["by_source"].values()]
+    assert sum(part["prompted"] for part in by_source) == prompted
+    assert {name: sum(part["table"][name] for part in by_source) for name in table} == table
+
+
+def test_a_head_that_was_trained_without_some_prompts_sees_none_there(dataset: Dataset, store: FeatureStore) -> None:
+    deaf = random_checkpoint(training={"data": {"zero_prompt_sources": ["Alpha", "Beta"]}})
+    prompt = evaluate(deaf, dataset, store, "test").metrics["prompt"]
+    assert prompt["prompted"] == prompt["table"]["only_with_prompt"] == prompt["table"]["only_without"] == 0
+    assert prompt["difference"]["p"] == 1.0
+
+
+def test_a_head_without_a_prompt_block_has_no_comparison(dataset: Dataset, store: FeatureStore) -> None:
+    metrics = evaluate(random_checkpoint(blocks=(TOY.block,)), dataset, store, "test").metrics
+    assert metrics["prompt"] is None
+    assert all(part["prompt"] is None for part in metrics["by_source"].values())
+
+
+def test_a_head_of_prompts_alone_is_undecided_and_has_no_temperature(dataset: Dataset, store: FeatureStore) -> None:
+    metrics = evaluate(random_checkpoint(blocks=(WORDS.block,)), dataset, store, "test").metrics
+    assert metrics["accuracy"]["undecided"] == metrics["accuracy"]["n_decisive"]
+    assert metrics["temperature"] is None
+    assert metrics["notes"] == ["No temperature: on split 'valid' all margins are 0"]
+
+
+def test_the_temperature_is_of_the_validation_pairs_and_its_effect_of_the_test(
+    dataset: Dataset, store: FeatureStore
+) -> None:
+    head = random_checkpoint(seed=3)  # which happens to be right more often than not
+    test, valid = (evaluate(head, dataset, store, split) for split in ("test", "valid"))
+    found = test.metrics["temperature"]
+    oracle = minimize_scalar(lambda t: log_loss(valid.margins / t, valid.targets), bounds=(0.01, 50), method="bounded")
+    assert found["value"] == pytest.approx(oracle.x, rel=1e-3)
+    assert found["n"] == len(valid.margins)
+    assert found["before"]["ece"] == test.metrics["ece"]
+    assert found["after"]["log_loss"]["value"] == pytest.approx(log_loss(test.margins / found["value"], test.targets))
+    assert valid.metrics["temperature"] is None
+    assert valid.metrics["notes"] == ["No temperature: it is fitted to split 'valid', which this is"]
+
+
+def test_pairs_are_measured_apart_by_what_the_store_says_of_them(tmp_path: Path) -> None:
+    values = toy_values(80)
+    pairs = [replace(p, question=("x", "y", "")[n % 3]) for n, p in enumerate(toy_pairs(values["toy"], 240))]
+    store = seal(tmp_path / "store", pairs, (TOY, WORDS), values)
+    measured = evaluate(random_checkpoint(), load_dataset(store, DataConfig()), store, "test")
+    groups = measured.metrics["by_group"]
+    assert {source: set(found) for source, found in groups.items()} == {
+        source: {"x", "y", "not known"} for source in ("Alpha", "Beta")
+    }
+    for source, found in groups.items():
+        for count in ("correct", "n_decisive", "ties", "undecided"):
+            assert sum(part[count] for part in found.values()) == measured.metrics["by_source"][source][count]
+    question = {pair.id: pair.question for pair in pairs}
+    own = [
+        question[name] == "x" and source == "Beta"
+        for name, source in zip(measured.pair_ids, measured.sources, strict=True)
+    ]
+    expected = accuracy(measured.margins[own], measured.targets[own])
+    assert {name: groups["Beta"]["x"][name] for name in expected._fields} == expected._asdict()
+    with pytest.raises(ValueError, match=r"group_by: got 'questoin'.*did you mean 'question'"):
+        evaluate(random_checkpoint(), load_dataset(store, DataConfig()), store, "test", "questoin")
+
+
+def test_a_split_of_ties_alone_is_refused(dataset: Dataset, store: FeatureStore) -> None:
+    rows = dataset.splits["test"]
+    tied = rows[np.asarray(dataset.arrays.target)[rows] == 0.5]
+    few = np.full_like(dataset.split, SPLITS.index("none"))
+    few[tied] = SPLITS.index("test")
+    with pytest.raises(ValueError, match=f"targets: no decisive pair among {len(tied)}"):
+        evaluate(random_checkpoint(), replace(dataset, split=few), store, "test")
+
+
+@pytest.mark.parametrize("blocks", [(TOY.block, WORDS.block), (TOY.block,)], ids=["prompts", "no prompts"])
+def test_everything_is_printed(dataset: Dataset, store: FeatureStore, blocks: Any) -> None:
+    out = io.StringIO()
+    metrics = evaluate(random_checkpoint(blocks=blocks, seed=2), dataset, store, "test").metrics
+    show_evaluation(Console(file=out, width=160), metrics)
+    told = out.getvalue()
+    assert f"{metrics['accuracy']['value']:.4f}" in told
+    assert ("Prompts make no difference: the head reads none" in told) == (len(blocks) == 1)
+    for row in metrics["bins"]:
+        assert f"{row['lo']:.3f} to {row['hi']:.3f}" in told
+    assert all(note in told for note in metrics["notes"])

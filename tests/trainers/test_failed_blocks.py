@@ -12,9 +12,10 @@ from closeness import assert_close
 from sealed_store import EXTRA, TOY, WORDS, seal, toy_pairs, toy_values
 
 from trainers.data import Dataset, load_dataset
-from trainers.evaluation import evaluate, head_margins
+from trainers.evaluation import evaluate
 from trainers.executors import Sequential
 from trainers.fit import EpochRow, Fit, fit
+from trainers.margins import head_margins
 from trainers.recipe import DataConfig, Recipe, TrainConfig
 from trainers.results import release
 from trainers.view import view_all

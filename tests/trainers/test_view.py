@@ -12,7 +12,7 @@ from sealed_store import EXTRA, TOY, WORDS, seal, toy_values
 
 from trainers.data import Dataset, load_dataset
 from trainers.recipe import DataConfig
-from trainers.view import View, gather, pool_sizes, shared_data, view_all, view_whole
+from trainers.view import View, gather, pool_sizes, pool_sources, shared_data, view_all, view_whole
 from tunejury_jax.pairs import Pair
 
 SOURCES = ("Alpha", "Beta", "Gamma")
@@ -119,6 +119,22 @@ def test_pairs_that_are_added_are_trained_on_once_whatever_is_left_out(
     expected = pairs_of("train", ("Alpha", "Beta")) | set(added)
     assert pools(dataset, data) == [(expected, pairs_of("valid"))]
     assert pool_sizes(dataset, data) == {"train": len(expected), "valid": 3}
+
+
+def test_pairs_are_counted_by_source_and_split_and_those_with_a_winner_apart(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    store = seal(tmp_path_factory.mktemp("counted") / "store", PAIRS, (EXTRA, TOY, WORDS), VALUES)
+    data = DataConfig(leave_out=("Alpha",), add=("Beta-5",), both_bad_as_tie=True)
+    found = pool_sources(load_dataset(store, data), data)
+    each = {"pairs": 1, "decisive": 1}
+    assert found == {
+        "train": {"Beta": {"pairs": 4, "decisive": 4}, "Gamma": {"pairs": 4, "decisive": 3}},
+        "valid": {"Alpha": each, "Beta": each, "Gamma": each},
+        "test": {"Alpha": each, "Beta": each, "Gamma": each},
+    }
+    sizes = {split: sum(of["pairs"] for of in found[split].values()) for split in ("train", "valid")}
+    assert sizes == pool_sizes(load_dataset(store, data), data)
 
 
 def test_who_shares_a_population_changes_no_pool(dataset: Dataset) -> None:

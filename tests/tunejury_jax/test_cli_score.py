@@ -16,6 +16,7 @@ import soundfile
 from audio_factory import write_clips
 from random_heads import random_checkpoint
 
+from feature_export import encoders
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from feature_export.encoders.mel import MelBaseline
@@ -201,15 +202,29 @@ def test_percentiles_are_told(run, head, music, tmp_path):
         (("{music}", "--memory-mib", "0"), "memory_bytes: got 0, expected more than 0"),
         (("{music}", "--percentiles", "{tmp}/bad.json"), "bad.json: "),
         (("{tmp}/broken.jsonl",), "broken.jsonl:1: not JSON"),
+        (("{tmp}/empty",), "empty holds no audio, accepted are .aac, "),
+        (("{music}", "--device", "gpu"), "device: got 'gpu', accepted are 'cpu', 'cuda'"),
+        (("{music}", "--device", "cuda:99", "--out", "{tmp}/new.csv"), "device: got 'cuda:99', this machine has"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_anything_is_scored(run, head, music, tmp_path, arguments, message):
     for name in ("bad.json", "broken.jsonl"):
         (tmp_path / name).write_text("{")
+    (tmp_path / "empty").mkdir()
     given = [argument.format(music=music, tmp=tmp_path) for argument in arguments]
     status, out, err = run(*given, "--checkpoint", head)
     assert (status, out) == (2, "")
     assert message in err
+    assert not (tmp_path / "new.csv").exists()
+
+
+@pytest.mark.parametrize(("asked", "device"), [((), None), (("--device", "cpu"), "cpu")])
+def test_the_encoders_run_where_it_says(run, head, music, monkeypatch, asked, device):
+    asked_for = []
+    make = encoders.stack_from_provenance
+    monkeypatch.setattr(encoders, "stack_from_provenance", lambda *given: asked_for.append(given[1]) or make(*given))
+    assert run(music / "001.wav", "--checkpoint", head, *asked)[0] == 0
+    assert asked_for == [device]  # None is the GPU where there is one: feature_export/encoders/compute.py
 
 
 def test_a_checkpoint_of_other_encoders_is_refused(run, music, tmp_path):

@@ -31,6 +31,10 @@ FACTS = {
         "store": {"sources": ["Alpha", "Beta", "Gamma"]},
         "data": {"leave_out": ["Beta"], "zero_prompt_sources": ["Gamma"]},
         "pairs": {"train": 1234, "valid": 56},
+        "pairs_by_source": {
+            "train": {"Alpha": {"pairs": 1000, "decisive": 900}, "Gamma": {"pairs": 234, "decisive": 200}},
+            "valid": {"Alpha": {"pairs": 56, "decisive": 50}},
+        },
     },
     "metrics": {"test_accuracy": {"value": 0.75, "low": 0.7, "high": 0.8}},
 }
@@ -404,6 +408,7 @@ def test_the_card_of_a_published_head(stand_in: HubStandIn, saved: Path) -> None
         "Left out of training: Beta.",
         "Trained without prompts: Gamma.",
         "Pairs: 1234 train, 56 valid.",
+        "| source | train | valid |\n|---|---|---|\n| Alpha | 1000 (900) | 56 (50) |\n| Gamma | 234 (200) | 0 (0) |\n",
         "| test_accuracy | 0.7500 | 0.7000 to 0.8000 |",
         "| toy | 8 | clip | 1 | ",
         "THIS_FOLDER",
@@ -411,10 +416,19 @@ def test_the_card_of_a_published_head(stand_in: HubStandIn, saved: Path) -> None
         assert (said in card) == (said != "THIS_FOLDER"), said
 
 
-@pytest.mark.parametrize("training", [{}, {"store": 3, "data": None, "pairs": []}, {"data": {"leave_out": None}}])
+@pytest.mark.parametrize(
+    "training",
+    [
+        {},
+        {"store": 3, "data": None, "pairs": [], "pairs_by_source": "many"},
+        {"data": {"leave_out": None}, "pairs_by_source": {"train": 7}},
+    ],
+)
 def test_a_card_of_a_head_that_says_little_of_its_training(tmp_path: Path, training: dict[str, object]) -> None:
     random_checkpoint(training=training).save(tmp_path / "head")
-    assert "Pairs" not in (tmp_path / "head/README.md").read_text()
+    card = (tmp_path / "head/README.md").read_text()
+    assert "Pairs" not in card
+    assert "| source |" not in card
 
 
 def test_the_command(

@@ -197,7 +197,7 @@ def test_mcnemar_against_the_chi_square_distribution(b, c):
 
 def test_mcnemar_of_protocols_that_never_disagree():
     same = np.array([True, False])
-    assert metrics.mcnemar(same, same) == (0, 0, 0.0, 1.0)
+    assert metrics.mcnemar(same, same) == (0, 0, 0.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("levels", [3, 5, 10_000])

@@ -7,7 +7,7 @@ release-scores.md says which.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunejury_jax.released_scores import ID, SCORE, Rows
@@ -116,6 +116,10 @@ class Found:
     tracks: Sequence[Track]
     missing: Sequence[str]
     passed_over: int
+
+    def every(self, count: int, first: int) -> "Found":
+        """Every `count`-th track and missing id, from the `first`: together these are all of them, each once."""
+        return replace(self, tracks=self.tracks[first::count], missing=self.missing[first::count])
 
 
 def find_tracks(collection: Collection, root: Path, audio: tuple[str, ...], listed: Rows | None = None) -> Found:

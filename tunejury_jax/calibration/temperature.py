@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import expit, ndtri
 
 from tunejury_jax.metrics import log_loss
@@ -58,7 +58,7 @@ def fit_temperature(margins: Pairs, targets: Pairs, level: float = 0.95) -> Temp
         level: Share of intervals that hold the true value, for independent pairs.
 
     Raises:
-        NoTemperatureError: All margins are 0, the head is no better than guessing, or it is right on every pair.
+        NoTemperatureError: All margins are 0, the head is no better than guessing, or it is wrong on none.
         ValueError: As `metrics.log_loss`.
     """
     log_loss(margins, targets)  # which checks them
@@ -71,15 +71,14 @@ def fit_temperature(margins: Pairs, targets: Pairs, level: float = 0.95) -> Temp
         return float(np.mean((expit(k * unit) - targets) * unit))
 
     _require_minimum(unit, targets, slope(0.0))
-    best = _root(slope, 0.0)
+    best = _root(slope, 0.0, _above(slope, 1.0))
     allowed = log_loss(best * unit, targets) + ndtri((1 + level) / 2) ** 2 / (2 * len(unit))
 
     def beyond(k: float) -> float:
         return log_loss(k * unit, targets) - allowed
 
-    least = brentq(beyond, 0.0, best) if beyond(0.0) > 0 else 0.0
-    high = scale / least if least else np.inf
-    return Temperature(scale / best, scale / _root(beyond, best), high, len(unit))
+    high = scale / _root(beyond, 0.0, best) if beyond(0.0) > 0 else np.inf
+    return Temperature(scale / best, scale / _root(beyond, best, _above(beyond, best)), high, len(unit))
 
 
 def _require_minimum(unit: Pairs, targets: Pairs, slope_at_0: float) -> None:
@@ -87,12 +86,15 @@ def _require_minimum(unit: Pairs, targets: Pairs, slope_at_0: float) -> None:
     if slope_at_0 >= 0:
         raise NoTemperatureError("the head is no better than guessing, so the higher the temperature the better")
     if np.mean((np.heaviside(unit, 0.5) - targets) * unit) <= 0:
-        raise NoTemperatureError("the head is right on every pair, so the lower the temperature the better")
+        raise NoTemperatureError("the head is wrong on no pair, so the lower the temperature the better")
 
 
-def _root(rising: Callable[[float], float], below: float) -> float:
-    """Where a function that is negative at `below` becomes 0."""
-    above = 2 * below or 1.0
-    while rising(above) <= 0:
-        above *= 2
-    return float(brentq(rising, below, above))
+def _above(rising: Callable[[float], float], k: float) -> float:
+    """A number, at least k, where the function is above 0."""
+    while rising(k) <= 0:
+        k *= 2
+    return k
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    return float(root_scalar(function, bracket=(low, high), method="brentq").root)

@@ -43,6 +43,10 @@ class ScoreCollection:
     """Table (csv) of the tracks to score, such as the published one; its further columns are kept."""
     soundfont: Path | None = None
     """For midicaps: what FluidSynth plays with."""
+    shard: str = "0/1"
+    """Score every n-th track only, from the i-th: i/n."""
+    device: str | None = None
+    """Where the encoders run: cpu, cuda or cuda:1; by default a GPU if there is one."""
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
@@ -57,11 +61,11 @@ class ScoreCollection:
         collection = COLLECTIONS[self.collection]
         synthesiser = self._synthesiser(collection)
         found = self._find(collection)
-        scorer = Scorer.from_checkpoint(resolve(self.checkpoint, self.revision))
+        scorer = Scorer.from_checkpoint(resolve(self.checkpoint, self.revision), device=self.device)
         require_licences(scorer.checkpoint.encoders)
-        table = ReleaseTable(self.out, collection.columns, _identity(collection, scorer, synthesiser))
+        score = partial(score_files, scorer, encoder=scorer.clip_encoder())
+        table = ReleaseTable(self.out, collection.columns, self._identity(collection, scorer, synthesiser))
         with progress(f"score {collection.name}", len(found.tracks), "tracks") as advance:
-            score = partial(score_files, scorer, encoder=scorer.clip_encoder())
             outcome = score_release(found.tracks, score, table, synthesiser, advance)
         table.conclude(_counts(outcome, found), outcome.failures)
         _report(collection, outcome, found)
@@ -71,9 +75,11 @@ class ScoreCollection:
         from tunejury_jax.applications.release_collections import find_tracks
         from tunejury_jax.released_scores import read_rows
         from tunejury_jax.scorer import accepted_audio
+        from tunejury_jax.shards import parse_shard
 
+        index, count = parse_shard(self.shard)
         listed = read_rows(self.tracks) if self.tracks else None
-        return find_tracks(collection, self.audio_root, accepted_audio(), listed)
+        return find_tracks(collection, self.audio_root, accepted_audio(), listed).every(count, index)
 
     def _synthesiser(self, collection: "Collection") -> "FluidSynth | None":
         from tunejury_jax.applications.fluidsynth import FluidSynth
@@ -83,6 +89,20 @@ class ScoreCollection:
         if self.soundfont and not collection.rendered:
             raise ValueError(f"soundfont: got {self.soundfont}, but {collection.name} is audio; accepted is none")
         return FluidSynth(self.soundfont) if self.soundfont else None
+
+    def _identity(self, collection: "Collection", scorer: "Scorer", synthesiser: "FluidSynth | None") -> dict[str, Any]:
+        """What makes the scores, and of which tracks."""
+        from tunejury_jax.store.plan import fingerprint
+
+        encoders = {name: fingerprint(provenance) for name, provenance in scorer.stack.provenance().items()}
+        return {
+            "collection": collection.name,
+            "checkpoint": scorer.checkpoint.sha256,
+            "encoders": encoders,
+            "prompt": "",
+            "rendering": synthesiser.identity() if synthesiser else None,
+            "shard": self.shard,
+        }
 
 
 @dataclass(frozen=True)
@@ -125,20 +145,6 @@ class ReleaseScores:
 
     def run(self) -> int:
         return self.action.run()
-
-
-def _identity(collection: "Collection", scorer: "Scorer", synthesiser: "FluidSynth | None") -> dict[str, Any]:
-    """What makes the scores."""
-    from tunejury_jax.store.plan import fingerprint
-
-    encoders = {name: fingerprint(provenance) for name, provenance in scorer.stack.provenance().items()}
-    return {
-        "collection": collection.name,
-        "checkpoint": scorer.checkpoint.sha256,
-        "encoders": encoders,
-        "prompt": "",
-        "rendering": synthesiser.identity() if synthesiser else None,
-    }
 
 
 def _counts(outcome: "Outcome", found: "Found") -> dict[str, int]:

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -52,6 +51,8 @@ class Score:
     """Score every n-th file only, from the i-th: i/n."""
     fail_fast: bool = False
     """End with the first file that cannot be scored."""
+    device: str | None = None
+    """Where the encoders run: cpu, cuda or cuda:1; by default a GPU if there is one."""
     workers: int | None = None
     """Processes that decode and resample ahead; 0 works in one process, the default is one a core."""
     memory_mib: int = 2048
@@ -61,6 +62,7 @@ class Score:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
+        from tunejury_jax.score_files import PROTOCOLS, score_rest
         from tunejury_jax.score_inputs import find_inputs
         from tunejury_jax.score_table import ScoreTable
         from tunejury_jax.scorer import accepted_audio
@@ -69,9 +71,11 @@ class Score:
         index, count = parse_shard(self.shard)
         found, passed_over = find_inputs(self.inputs, accepted_audio())
         files, scorer = found[index::count], self._scorer()
+        encoder = scorer.clip_encoder(self._limits(), self.cache)
         with self._sink(scorer, files) as sink:
-            encoder = scorer.clip_encoder(self._limits(), self.cache)
-            scored, failed = self._fill(sink, self._rows(scorer, encoder, files, sink.present))
+            protocols = PROTOCOLS[self.prompt_protocol]
+            rows = score_rest(scorer, files, sink.present, self.prompt, protocols, encoder)
+            scored, failed = self._fill(sink, rows)
         if isinstance(sink, ScoreTable):
             make_console().print(sink.table)
         if sink.present:
@@ -89,7 +93,7 @@ class Score:
         from tunejury_jax.scorer import Scorer
 
         folder = resolve(self.checkpoint, self.revision)
-        scorer = Scorer.from_checkpoint(folder, conservative=self.conservative)
+        scorer = Scorer.from_checkpoint(folder, conservative=self.conservative, device=self.device)
         require_licences(scorer.checkpoint.encoders)
         return scorer.with_percentiles(Percentiles.load(self.percentiles)) if self.percentiles else scorer
 
@@ -107,20 +111,6 @@ class Score:
         if self.out:
             return ScoreFile(self.out, planned_rows(scorer, files, self.prompt, protocols))
         return ScoreTable(scorer, f"{self.checkpoint}, prompt {self.prompt!r}", len(protocols) > 1)
-
-    def _rows(
-        self, scorer: "Scorer", encoder: Any, files: Sequence["AudioFile"], present: int
-    ) -> Generator["ScoreRow", None, None]:
-        """The rows beyond those that are present, from the start of a chunk: so they are the same bits."""
-        from tunejury_jax.progress import progress
-        from tunejury_jax.score_files import PROTOCOLS, score_files
-
-        protocols = PROTOCOLS[self.prompt_protocol]
-        done = present // len(protocols)
-        start = done if done == len(files) else done - done % encoder.chunk_clips
-        with progress("score", len(files) - start, "files") as advance:
-            rows = score_files(scorer, files[start:], self.prompt, protocols, encoder, advance)
-            yield from islice(rows, present - start * len(protocols), None)
 
     def _fill(self, sink: "ScoreFile | ScoreTable", rows: Generator["ScoreRow", None, None]) -> tuple[int, int]:
         """Takes the rows; returns how many have a reward and how many an error."""

@@ -21,8 +21,9 @@ from torch import Tensor
 
 from feature_export.audio import SignalPath, Waveform, prepare
 from feature_export.encoders.mert.config import RATE_HZ
+from feature_export.encoders.mert.pooling import TUNEJURY, MertPooling
 from feature_export.encoders.protocol import Provenance
-from feature_export.encoders.windowed import embed_clip, weighted_mean
+from feature_export.encoders.windowed import embed_clip
 from tunejury_jax.blocks import BLOCKS
 
 __all__ = ["CHUNK_S", "Mert", "MertFraming"]
@@ -70,11 +71,13 @@ class Mert:
         framing: Cuts clips into chunks.
         network: From chunks of one length to their embeddings.
         origin: The part of the provenance that says whose weights the network has and how it is run.
+        pooling: The network's.
     """
 
     framing: MertFraming
     network: Callable[[Float[Tensor, "batch samples"]], Float[Tensor, "batch dim"]]
     origin: Provenance
+    pooling: MertPooling = TUNEJURY
 
     block = next(block for block in BLOCKS if block.name == "mert")
     sample_rate_hz = RATE_HZ
@@ -88,7 +91,7 @@ class Mert:
             "revision": self.revision,
             "sample_rate_hz": self.sample_rate_hz,
             "normalize": self.framing.normalize,
-            "pooling": f"last layer's mean over time, of chunks of {self.framing.longest} samples weighted by length",
+            "pooling": self.pooling.describe(self.framing.longest),
             **self.origin,
         }
 
@@ -101,8 +104,8 @@ class Mert:
         return self.network(windows).to(windows)
 
     def pool(self, embedded: Float[Tensor, "windows dim"], lengths: Sequence[int]) -> Float[Tensor, " dim"]:
-        """The mean weighted by length."""
-        return weighted_mean(embedded, lengths)
+        """As `MertPooling.of_chunks`."""
+        return self.pooling.of_chunks(embedded, lengths)
 
 
 def _normalized(samples: Float[Tensor, " samples"]) -> Float[Tensor, " samples"]:

@@ -11,6 +11,7 @@ from transformers import HubertConfig, HubertModel
 
 from feature_export.encoders.compute import Compute
 from feature_export.encoders.mert.config import MertConfig
+from feature_export.encoders.mert.pooling import TUNEJURY, MertPooling
 from feature_export.encoders.state_file import load_strictly
 
 __all__ = ["MertNetwork"]
@@ -28,18 +29,22 @@ _RENAMED = {
 
 @dataclass(frozen=True)
 class MertNetwork:
-    """From samples to embeddings: the last layer's output, averaged over time."""
+    """From samples to embeddings: hidden states, pooled over layers and time."""
 
     model: HubertModel
     compute: Compute
+    pooling: MertPooling = TUNEJURY
 
     @classmethod
-    def load(cls, config: MertConfig, state: Mapping[str, Tensor], compute: Compute) -> "MertNetwork":
+    def load(
+        cls, config: MertConfig, state: Mapping[str, Tensor], compute: Compute, pooling: MertPooling = TUNEJURY
+    ) -> "MertNetwork":
         """Builds the network and loads its weights; frozen, in evaluation mode.
 
         Raises:
-            ValueError: Tensors are missing, left over or of another shape; says which.
+            ValueError: Tensors are missing, left over or of another shape; says which. Or there is no such layer.
         """
+        pooling.require(config.architecture["num_hidden_layers"])
         # Masking is for training; without it the model has no tensor for it.
         masking = {"mask_time_prob": 0.0, "mask_feature_prob": 0.0}
         architecture: dict[str, Any] = {**config.architecture, **masking, "attn_implementation": "sdpa"}
@@ -48,7 +53,7 @@ class MertNetwork:
             model = HubertModel(HubertConfig(**architecture))
         load_strictly(model, {_RENAMED.get(k, k): v for k, v in state.items() if k != _NOT_NEEDED}, "mert")
         model.eval().requires_grad_(False).to(compute.device)  # pyright: ignore[reportArgumentType]
-        return cls(model, compute)
+        return cls(model, compute, pooling)
 
     def __call__(self, samples: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch dim"]:
         """Embeddings of samples at 24 kHz, in their dtype; differentiable.
@@ -57,6 +62,12 @@ class MertNetwork:
         convolution runs over time.
         """
         with self.compute.running():
-            # Never hidden_states[-1], which from transformers 5.16 on lacks the last normalisation.
-            frames = self.model(samples.to(self.model.device, self.model.dtype)).last_hidden_state
-        return frames.to(samples.dtype).mean(1)
+            frames = self._frames(samples.to(self.model.device, self.model.dtype))
+        return self.pooling.of_frames(frames.to(samples.dtype))
+
+    def _frames(self, samples: Float[Tensor, "batch samples"]) -> Float[Tensor, "batch time dim"]:
+        made = self.model(samples, output_hidden_states=self.pooling.every_state)
+        if not self.pooling.every_state:
+            return made.last_hidden_state
+        # Never hidden_states[-1], which from transformers 5.16 on lacks the last normalisation.
+        return self.pooling.of_layers((*made.hidden_states[:-1], made.last_hidden_state))

@@ -1,5 +1,6 @@
 """MERT against its published modelling code, whose embeddings and gradients `tests/golden/mert.npz` holds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from feature_export.encoders import Compute
 from feature_export.encoders.mert.config import MertConfig
 from feature_export.encoders.mert.encoder import Mert, MertFraming
 from feature_export.encoders.mert.network import MertNetwork
+from feature_export.encoders.mert.pooling import MertPooling
 from tests.oracles.signals import direction, music_like
 from tests.tiny_weights.mert import NARROW, build, old_names
 
@@ -69,6 +71,22 @@ def test_embeddings_and_gradients_are_the_published_codes(network: MertNetwork, 
 def test_rows_of_a_batch_are_those_of_the_published_code(network: MertNetwork) -> None:
     pair = torch.from_numpy(np.stack([FIVE[:48_000], FIVE[72_000:]]))
     assert_close(network(pair).numpy(), GOLDEN["pair"], VALUE)
+
+
+@pytest.mark.parametrize(
+    ("name", "pooling"),
+    [
+        ("maximum", MertPooling(over_time="maximum")),
+        ("maximum", MertPooling(3, "maximum")),
+        ("all_layers", MertPooling(None)),
+        ("first_layer", MertPooling(1)),
+    ],
+)
+def test_other_poolings_are_of_the_published_codes_states(
+    network: MertNetwork, name: str, pooling: MertPooling
+) -> None:
+    found = replace(network, pooling=pooling)(torch.from_numpy(FIVE[None, :12_000].copy()))
+    assert_close(found[0].numpy(), GOLDEN[f"pooled_{name}"], VALUE)
 
 
 def test_the_switches_of_the_golden_cases_matter() -> None:

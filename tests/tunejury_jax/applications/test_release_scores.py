@@ -212,6 +212,28 @@ def test_a_list_of_tracks_keeps_its_columns_and_counts_what_is_missing(run: Run,
     assert float(row["reward_score"]) != 0.9
 
 
+def test_shards_together_are_the_whole(run: Run, head: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "listed.csv"
+    listed.write_text("track_id,reward_score\n" + "".join(f"sdd_{number}.2min,0\n" for number in range(7)))
+    for number in (0, 1, 2, 4, 6):  # 3 and 5 are missing
+        tone(tmp_path / f"audio/{number}.2min.wav", 200 + 50 * number)
+    command = ("--collection", "sdd", "--audio-root", tmp_path / "audio", "--checkpoint", head, "--tracks", listed)
+    run(*command, "--out", tmp_path / "whole.csv")
+    found: dict[str, float] = {}
+    for number in range(2):
+        run(*command, "--out", tmp_path / f"{number}.csv", "--shard", f"{number}/2")
+        part, record = read_scores(tmp_path / f"{number}.csv"), read_record(tmp_path / f"{number}.csv")
+        assert not part.keys() & found.keys()
+        assert (record["shard"], record["counts"]["missing"]) == (f"{number}/2", 1)
+        found |= part
+    whole = read_scores(tmp_path / "whole.csv")
+    assert found == pytest.approx(whole, abs=1e-5)
+    assert len(whole) == 5
+    status, _, err = run(*command, "--out", tmp_path / "0.csv", "--shard", "1/2")
+    assert status == 2
+    assert "was made otherwise (shard: '0/2', not '1/2'); name a new file" in err
+
+
 def test_midi_is_rendered(run: Run, head: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Plays(fluidsynth.FluidSynth):
         def __post_init__(self) -> None: ...
@@ -244,6 +266,8 @@ def test_midi_is_rendered(run: Run, head: Path, tmp_path: Path, monkeypatch: pyt
     [
         (("--soundfont", "x.sf2"), "soundfont: got x.sf2, but sdd is audio; accepted is none"),
         (("--revision", "main"), "revision: got 'main', but "),
+        (("--shard", "2/2"), "shard: got '2/2', expected i/n"),
+        (("--device", "cuda:99"), "device: got 'cuda:99', this machine has"),
     ],
 )
 def test_useless_options_are_refused(run: Run, head: Path, tmp_path: Path, extra: Sequence[str], message: str) -> None:

@@ -1,6 +1,7 @@
 """Scoring files with any scorer, a line a clip in a file that a killed run goes on with."""
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -108,11 +109,15 @@ def _together(rival: RivalScorer, clips: Sequence[tuple[Clip, str]]) -> list[Sco
         return []
     try:
         scores = rival.score_batch(*zip(*clips, strict=True))
-        return [Scored(score) for score in scores]
+        return [_checked(rival, score) for score in scores]
     except (ValueError, RuntimeError, AssertionError) as error:
         if len(clips) == 1:
             return [Scored(None, f"{rival.name}: {error}")]
         return [scored for clip in clips for scored in _together(rival, [clip])]
+
+
+def _checked(rival: RivalScorer, score: float) -> Scored:
+    return Scored(score) if math.isfinite(score) else Scored(None, f"{rival.name}: the score is {score}")
 
 
 def _resume(out: Path, settings: dict[str, Any], wanted: Sequence[dict[str, Any]]) -> list[Scored]:
