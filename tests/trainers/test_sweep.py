@@ -209,7 +209,8 @@ def test_a_sweep_killed_at_any_step_goes_on_as_if_nothing_had_been(
 def test_a_sweep_killed_while_it_releases_its_best_head_still_has_it(
     store: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dying = die_at_call(2, os.replace, done=False)  # of the checkpoint: moved away, and not yet replaced
+    # After the two files of the evaluation, of the checkpoint: moved away, and not yet replaced.
+    dying = die_at_call(4, os.replace, done=False)
     with monkeypatch.context() as patch:
         patch.setattr(results, "evaluate", lambda *measured: patch.setattr(os, "replace", dying) or evaluate(*measured))
         with pytest.raises(Killed):

@@ -17,7 +17,7 @@ __all__ = ["draw", "reliability_diagram"]
 
 def draw(document: Mapping[str, Any]) -> Figure:
     """Accuracy and win rate of the bins in `metrics.json`, as `python -m trainers.evaluate` writes it."""
-    bins = [ReliabilityBin(**row) for row in document["bins"]]
+    bins = [ReliabilityBin(**{name: row[name] for name in ReliabilityBin._fields}) for row in document["bins"]]
     figure = new_figure(3.6, width_in=8.0)
     confidence, margin = figure.subplots(1, 2, sharey=True)
     _confidence(confidence, bins)

@@ -35,7 +35,7 @@ def lines(figure: Figure, panel: int, marker: str = "o") -> list[tuple[np.ndarra
 
 
 def test_reliability_has_the_bins() -> None:
-    bins = [b._asdict() for b in bins_of(BATTLES.margin, BATTLES.a_won.astype(float), 5)]
+    bins = [b._asdict() | {"low": 0.0, "high": 1.0} for b in bins_of(BATTLES.margin, BATTLES.a_won.astype(float), 5)]
     figure = reliability.draw(through_json({"bins": bins}))
     for panel, field in ((0, "confidence"), (1, "mean_margin")):
         ((x, y),) = lines(figure, panel)
