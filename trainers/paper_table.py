@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from trainers.data import Dataset
-from trainers.k_sweep import KS, added
-from trainers.preset_results import ALL, Measured
+from trainers.k_sweep import KS, added, k_name
+from trainers.preset_results import ALL, EARLIER, Measured
 from trainers.presets import ABLATIONS, FULL, LEAVE_OUTS, MUQ_HEAD, RELEASE, UNPROMPTED, without
 from tunejury_jax.metrics import Accuracy
 from tunejury_jax.pairs import Split
@@ -50,6 +50,8 @@ HEAD_NOTES = {
 K_NOTE = """Accuracy in percent on {} later battles a seed, other ones for each seed. Mean ± population standard \
 deviation over seeds, as published; with one seed the value and its Wilson 95 % interval. Heads were chosen by \
 validation loss, the published ones by validation accuracy."""
+EARLIER_NOTE = """ Earlier: test pairs of what the head was trained on before the K battles came; forgotten: by how \
+many points its accuracy on them is under that of K = 0, paired by seed."""
 UNPUBLISHED = " The data does not have the published counts, so published numbers are not shown."
 
 ByHead = Mapping[str, Sequence[Measured]]
@@ -120,16 +122,32 @@ def _differences(more: Sequence[Measured], less: Sequence[Measured], column: str
 def _k_table(by_head: ByHead, dataset: Dataset) -> dict[str, Any]:
     tests = {head.accuracy[ALL].n_decisive for heads in by_head.values() for head in heads}
     published, rows = tests == {K_TEST} and _counts(dataset, K_COUNTS, "MusicArena") == K_COUNTS, []
+    earlier = _earlier_counts(by_head)
     for name, heads in by_head.items():
         ours = _cell([head.accuracy[ALL] for head in heads], statistics.pstdev, digits=1)
         k = added(name)
-        rows += [[str(k), str(len(heads)), ours, *([PUBLISHED_K[k]] if published and k is not None else [])]]
+        known = [PUBLISHED_K[k]] if published and k is not None else []
+        rows += [[str(k), str(len(heads)), ours, *known, *(_forgotten(heads, by_head) if earlier else [])]]
+    notes = [K_NOTE.format(" or ".join(map(str, sorted(tests)))), EARLIER_NOTE * bool(earlier)]
+    old = [f"earlier ({' or '.join(map(str, sorted(earlier)))})", "forgotten"] if earlier else []
     return {
         "title": "Music Arena alone, retrained with K later battles",
-        "note": K_NOTE.format(" or ".join(map(str, sorted(tests)))) + UNPUBLISHED * (not published),
-        "header": ["K", "seeds", "accuracy", *["published, 5 seeds"] * published],
+        "note": "".join(notes) + UNPUBLISHED * (not published),
+        "header": ["K", "seeds", "accuracy", *["published, 5 seeds"] * published, *old],
         "rows": rows,
     }
+
+
+def _earlier_counts(by_head: ByHead) -> set[int]:
+    """How many earlier test pairs the heads were measured on; none where a head was not."""
+    found = [head.accuracy.get(EARLIER) for heads in by_head.values() for head in heads]
+    return {each.n_decisive for each in found if each} if all(found) else set()
+
+
+def _forgotten(heads: Sequence[Measured], by_head: ByHead) -> list[str]:
+    """Accuracy on the earlier pairs, and by how much it is under that of K = 0."""
+    cell = _cell([head.accuracy[EARLIER] for head in heads], statistics.pstdev, digits=1)
+    return [cell, _gain_cell(_differences(by_head.get(k_name(0), []), heads, EARLIER))]
 
 
 def percent(found: Accuracy, digits: int = 2) -> str:

@@ -17,9 +17,9 @@ from tunejury_jax.metrics import Accuracy, accuracy
 from tunejury_jax.progress import progress
 from tunejury_jax.store import FeatureStore
 
-__all__ = ["ALL", "Measured", "measure_heads"]
+__all__ = ["ALL", "EARLIER", "Measured", "measure_heads"]
 
-ALL = "all"
+ALL, EARLIER = "all", "earlier test pairs"
 
 Rows = Int[np.ndarray, " pairs"]
 
@@ -43,7 +43,8 @@ def measure_heads(
 ) -> list[Measured]:
     """Measures every finished head of a preset whose weights this run has, if there are pairs to measure it on.
 
-    A head of the K-sweep is measured on the battles of its own seed, every other one on the test split.
+    A head of the K-sweep is measured on the battles of its own seed, and on the test pairs of the sources that it was
+    trained on, which it may have forgotten; every other one on the test split.
     """
     complete = [row for row in rows if row["state"] == "complete" and (folder.heads / str(row["trial"])).exists()]
     swept = {row["trial"] for row in complete if added(row["params"]["head"]) is not None}
@@ -53,7 +54,9 @@ def measure_heads(
     with progress("measure", len(judged), "heads") as advance:
         for row in judged:
             pairs = battles[row["params"]["seed"]] if row["trial"] in swept else dataset.splits["test"]
-            found += [_measure(row, Checkpoint.load(folder.heads / str(row["trial"])), dataset, pairs)]
+            checkpoint = Checkpoint.load(folder.heads / str(row["trial"]))
+            head = _measure(row, checkpoint, dataset, pairs)
+            found += [_with_earlier(head, checkpoint, dataset) if row["trial"] in swept else head]
             advance(1)
     return found
 
@@ -62,6 +65,17 @@ def _measure(row: Mapping[str, Any], checkpoint: Checkpoint, dataset: Dataset, p
     margins, targets = head_margins(checkpoint, dataset, pairs), targets_of(dataset, pairs)
     found = {ALL: accuracy(margins, targets), **accuracies(margins, targets, by_source(dataset, pairs))}
     return Measured(row["trial"], row["params"]["head"], row["params"]["seed"], row["valid_loss"], found)
+
+
+def _with_earlier(head: Measured, checkpoint: Checkpoint, dataset: Dataset) -> Measured:
+    left_out = checkpoint.training.get("data", {}).get("leave_out", ())
+    names = np.array(dataset.sources)[dataset.source]
+    pairs = dataset.splits["test"][~np.isin(names[dataset.splits["test"]], list(left_out))]
+    targets = targets_of(dataset, pairs)
+    if not (targets != 0.5).any():
+        return head
+    found = accuracy(head_margins(checkpoint, dataset, pairs), targets)
+    return head._replace(accuracy=head.accuracy | {EARLIER: found})
 
 
 def _battles(config: SweepConfig, dataset: Dataset, store: FeatureStore) -> dict[int, Rows]:

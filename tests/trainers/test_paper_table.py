@@ -240,6 +240,19 @@ def test_the_k_sweep_is_rising_in_k_with_the_population_deviation(dataset: Datas
     assert "on 100 later battles" in table["note"]
 
 
+def test_what_the_k_sweep_forgets_is_paired_by_seed(dataset: Dataset) -> None:
+    def with_earlier(head: Measured, right: float) -> Measured:
+        return head._replace(accuracy=head.accuracy | {"earlier test pairs": accuracy(right, 20)})
+
+    heads = [with_earlier(swept(k, seed, 50.0), 15.0 - k / 3 + seed * k) for k in (0, 3) for seed in (0, 1)]
+    (table,) = paper_tables(heads, dataset)
+    assert table["header"] == ["K", "seeds", "accuracy", "earlier (20)", "forgotten"]
+    # 15 and 15 of 20, then 14 and 17: forgotten are +5 and -10 points.
+    assert [row[3:] for row in table["rows"]] == [["75.0 ±0.0", "+0.00 ±0.00"], ["77.5 ±7.5", "-2.50 ±10.61"]]
+    assert "forgotten" in table["note"]
+    assert paper_tables([heads[0], swept(3, 0, 50.0)], dataset)[0]["header"] == ["K", "seeds", "accuracy"]
+
+
 def test_one_seed_of_the_k_sweep_has_an_interval_and_no_deviation(dataset: Dataset) -> None:
     low, high = (100 * bound for bound in wilson(60.0, 100))
     assert paper_tables([swept(3, 0, 60.0)], dataset)[0]["rows"] == [["3", "1", f"60.0 ({low:.1f}-{high:.1f})"]]

@@ -157,7 +157,8 @@ def test_a_head_of_the_k_sweep_is_measured_on_the_later_battles_of_its_seed(
         _, test = k_split([pair.id for pair in LATER], head.seed)
         expected = counts([pair for pair in LATER if pair.id in test], 0)
         assert numbers(head, "all") == numbers(head, "MusicArena") == pytest.approx(expected)
-        assert set(head.accuracy) == {"all", "MusicArena"}
+        assert set(head.accuracy) == {"all", "MusicArena", "earlier test pairs"}
+        assert numbers(head, "earlier test pairs") == pytest.approx(counts(TEST, 0))
     assert len({numbers(head, "all") for head in swept}) > 1
 
 
