@@ -4,6 +4,7 @@ from typing import Annotated
 
 import tyro
 
+from tunejury_jax.cli.best_of_n import BestOfNCommand
 from tunejury_jax.cli.calibrate import Calibrate
 from tunejury_jax.cli.convert import Convert
 from tunejury_jax.cli.doctor import Doctor
@@ -22,6 +23,7 @@ Command = (
     Annotated[Score, tyro.conf.subcommand("score")]
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
+    | Annotated[BestOfNCommand, tyro.conf.subcommand("best-of-n")]
     | Annotated[DrawFigure, tyro.conf.subcommand("figure")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Encoders, tyro.conf.subcommand("encoders")]

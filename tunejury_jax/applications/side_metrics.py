@@ -1,0 +1,117 @@
+"""What else changes while the reward rises: how well the selected clips fit their prompts, how far they are from real
+music, and how unlike each other they are."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tunejury_jax.applications.best_of_n import BestOfN
+from tunejury_jax.applications.clip_sets import ClipSets
+from tunejury_jax.generation_metrics import clap_score, fad, mad, mpcd
+from tunejury_jax.generation_metrics.embeddings import Embeddings
+from tunejury_jax.selection import Embedding
+
+__all__ = ["SideMetrics", "side_metrics"]
+
+Rows = Float[np.ndarray, "clips dim"]
+
+
+@dataclass(frozen=True)
+class SideMetrics:
+    """Metrics of the clips selected at each N.
+
+    Attributes:
+        by_name: An estimate for each N.
+        embeddings: Name -> the embedding that it was taken from.
+        not_computed: Name -> why it is not there.
+        reference_failed: Clips of the reference set that cannot be used -> why.
+    """
+
+    by_name: Mapping[str, Sequence[dict[str, Any]]]
+    embeddings: Mapping[str, Embedding]
+    not_computed: Mapping[str, str]
+    reference_failed: Mapping[str, str]
+
+
+def side_metrics(
+    found: BestOfN,
+    sets: Callable[[Embedding], ClipSets],
+    prompts: Path,
+    reference: str | None = None,
+    embedding: Embedding | None = None,
+) -> SideMetrics:
+    """Measures the clips selected at each N, of the prompts that have one at every N. What cannot be computed is told.
+
+    Args:
+        found: What was selected.
+        sets: Reads clips in an embedding; is called once for each.
+        prompts: File of the prompts: the captions of the CLAP score, without a prefix.
+        reference: Real music, which FAD and MAD compare with, as `ClipSets.read` takes it.
+        embedding: What FAD, MAD and MPCD are taken from; by default CLAP for FAD and MERT for the others, as published.
+    """
+    heard: dict[Embedding, _Heard] = {}
+    by_name, embeddings, not_computed = {}, {}, {}
+    for name, (published, measure) in _MEASURES.items():
+        own = published if embedding is None or name == "clap_score" else embedding
+        try:
+            if own not in heard:
+                heard[own] = _Heard(found, sets(own), prompts, reference)
+            by_name[name] = [each.to_json() for each in measure(heard[own])]
+            embeddings[name] = own
+        except ValueError as error:
+            not_computed[name] = str(error)
+    failed = {path: reason for each in heard.values() for path, reason in each.sets.failed.items()}
+    return SideMetrics(by_name, embeddings, not_computed, failed)
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """The selected clips, their captions and the reference set in one embedding, each read when it is needed."""
+
+    found: BestOfN
+    sets: ClipSets
+    prompts: Path
+    real: str | None
+
+    @cached_property
+    def clips(self) -> list[Rows]:
+        """For each N, a row a prompt."""
+        rows = dict(zip(self.selected.ids, self.selected.values, strict=True))
+        return [np.stack([rows[best.candidate.path.name] for best in of_size]) for of_size in self.found.kept()]
+
+    @cached_property
+    def selected(self) -> Embeddings:
+        """The clips that are selected at some N, each once."""
+        paths = dict.fromkeys(str(best.candidate.path) for of_size in self.found.kept() for best in of_size)
+        made = self.sets.read(list(paths))
+        if unheard := next(iter(self.sets.failed.items()), None):
+            raise ValueError(f"{len(self.sets.failed)} clips cannot be used, such as {': '.join(unheard)}")
+        return made
+
+    @cached_property
+    def captions(self) -> Rows:
+        """A row a prompt."""
+        clips = [str(best.candidate.path) for best in self.found.kept()[0]]
+        return self.sets.captioned(clips, prompts=self.prompts).captions
+
+    @cached_property
+    def reference(self) -> Rows:
+        if self.real is None:
+            raise ValueError("there is no reference set")
+        made = self.sets.read([self.real])
+        self.selected.require_made_as(made)
+        return made.values
+
+
+_MEASURES: dict[str, tuple[Embedding, Callable[[_Heard], list[Any]]]] = {
+    "clap_score": ("clap", lambda heard: [clap_score(rows, heard.captions) for rows in heard.clips]),
+    "fad": ("clap", lambda heard: [fad(rows, heard.reference) for rows in heard.clips]),
+    "mad": ("mert", lambda heard: [mad(rows, heard.reference) for rows in heard.clips]),
+    "mpcd": ("mert", lambda heard: [mpcd(rows) for rows in heard.clips]),
+}
+"""Name -> the embedding of the published numbers, and what is computed for each N."""
