@@ -8,8 +8,8 @@ from typing import Any
 __all__ = ["import_extra", "require_licences"]
 
 
-def import_extra(module: str, purpose: str) -> ModuleType:
-    """Imports a module that needs the export extra.
+def import_extra(module: str, purpose: str, extra: str = "export") -> ModuleType:
+    """Imports a module that needs an extra.
 
     Raises:
         ValueError: Something of the extra is not installed; says what to do.
@@ -17,8 +17,8 @@ def import_extra(module: str, purpose: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        advice = "pip install 'tunejury-jax[export]'"
-        raise ValueError(f"{purpose} needs the export extra, {error.name} is missing: {advice}") from error
+        advice = f"pip install 'tunejury-jax[{extra}]'"
+        raise ValueError(f"{purpose} needs the {extra} extra, {error.name} is missing: {advice}") from error
 
 
 def require_licences(encoders: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from tunejury_jax.cli.doctor import Doctor
 from tunejury_jax.cli.encoders import Encoders
 from tunejury_jax.cli.evaluate import Evaluate
 from tunejury_jax.cli.figure import DrawFigure
+from tunejury_jax.cli.generators import Generators
 from tunejury_jax.cli.percentiles import PercentilesCommand
 from tunejury_jax.cli.push import Push
 from tunejury_jax.cli.release_scores import ReleaseScores
@@ -24,6 +25,7 @@ Command = (
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[BestOfNCommand, tyro.conf.subcommand("best-of-n")]
+    | Annotated[Generators, tyro.conf.subcommand("generators")]
     | Annotated[DrawFigure, tyro.conf.subcommand("figure")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Encoders, tyro.conf.subcommand("encoders")]

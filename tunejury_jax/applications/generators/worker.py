@@ -23,7 +23,7 @@ from tunejury_jax.applications.generators.worker_process import WorkerError, Wor
 from tunejury_jax.documents import read_object
 from tunejury_jax.errors import one_of
 
-__all__ = ["WorkerConfig", "WorkerError", "WorkerGenerator", "load_worker"]
+__all__ = ["WorkerConfig", "WorkerError", "WorkerGenerator", "load_worker", "read_worker"]
 
 PROTOCOL = 1
 MAX_BYTES = 1 << 16
@@ -89,16 +89,20 @@ def load_worker(file: Path) -> "WorkerGenerator":
         ValueError: The file is not there or says something else.
         WorkerError: The worker does not start, or says something else than its hello.
     """
+    return WorkerGenerator(read_worker(file), file.parent)
+
+
+def read_worker(file: Path) -> WorkerConfig:
+    """What a worker's file says; see `load_worker`."""
     if not file.is_file():
         raise ValueError(f"generator: {file} is not there")
     document = read_object(file, MAX_BYTES)
     if isinstance(document.get("command"), list):
         document["command"] = tuple(document["command"])
     try:
-        config = _filled(WorkerConfig, document)
+        return _filled(WorkerConfig, document)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from error
-    return WorkerGenerator(config, file.parent)
 
 
 class WorkerGenerator:
