@@ -1,5 +1,5 @@
-"""What else changes while the reward rises: how well the selected clips fit their prompts, how far they are from real
-music, and how unlike each other they are."""
+"""What else changes while the reward rises: how well clips fit their prompts, how far they are from real music, and how
+unlike each other they are."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tunejury_jax.applications.best_of_n import BestOfN
 from tunejury_jax.applications.clip_sets import ClipSets
 from tunejury_jax.generation_metrics import clap_score, fad, mad, mpcd
 from tunejury_jax.generation_metrics.embeddings import Embeddings
@@ -23,10 +22,10 @@ Rows = Float[np.ndarray, "clips dim"]
 
 @dataclass(frozen=True)
 class SideMetrics:
-    """Metrics of the clips selected at each N.
+    """Metrics of sets of clips.
 
     Attributes:
-        by_name: An estimate for each N.
+        by_name: An estimate for each set.
         embeddings: Name -> the embedding that it was taken from.
         not_computed: Name -> why it is not there.
         reference_failed: Clips of the reference set that cannot be used -> why.
@@ -39,16 +38,16 @@ class SideMetrics:
 
 
 def side_metrics(
-    found: BestOfN,
+    clips: Sequence[Sequence[Path]],
     sets: Callable[[Embedding], ClipSets],
     prompts: Path,
     reference: str | None = None,
     embedding: Embedding | None = None,
 ) -> SideMetrics:
-    """Measures the clips selected at each N, of the prompts that have one at every N. What cannot be computed is told.
+    """Measures sets of clips. What cannot be computed is told.
 
     Args:
-        found: What was selected.
+        clips: The sets, each of the same prompts in the same order.
         sets: Reads clips in an embedding; is called once for each.
         prompts: File of the prompts: the captions of the CLAP score, without a prefix.
         reference: Real music, which FAD and MAD compare with, as `ClipSets.read` takes it.
@@ -60,7 +59,7 @@ def side_metrics(
         own = published if embedding is None or name == "clap_score" else embedding
         try:
             if own not in heard:
-                heard[own] = _Heard(found, sets(own), prompts, reference)
+                heard[own] = _Heard(clips, sets(own), prompts, reference)
             by_name[name] = [each.to_json() for each in measure(heard[own])]
             embeddings[name] = own
         except ValueError as error:
@@ -71,24 +70,28 @@ def side_metrics(
 
 @dataclass(frozen=True)
 class _Heard:
-    """The selected clips, their captions and the reference set in one embedding, each read when it is needed."""
+    """Sets of clips, their captions and the reference set in one embedding, each read when it is needed."""
 
-    found: BestOfN
+    paths: Sequence[Sequence[Path]]
     sets: ClipSets
     prompts: Path
     real: str | None
 
     @cached_property
     def clips(self) -> list[Rows]:
-        """For each N, a row a prompt."""
-        rows = dict(zip(self.selected.ids, self.selected.values, strict=True))
-        return [np.stack([rows[best.candidate.path.name] for best in of_size]) for of_size in self.found.kept()]
+        """For each set, a row a prompt."""
+        rows = dict(zip(self.distinct, self.heard.values, strict=True))
+        return [np.stack([rows[path] for path in paths]) for paths in self.paths]
 
     @cached_property
-    def selected(self) -> Embeddings:
-        """The clips that are selected at some N, each once."""
-        paths = dict.fromkeys(str(best.candidate.path) for of_size in self.found.kept() for best in of_size)
-        made = self.sets.read(list(paths))
+    def distinct(self) -> list[Path]:
+        """The clips that are in some set, each once."""
+        return list(dict.fromkeys(path for paths in self.paths for path in paths))
+
+    @cached_property
+    def heard(self) -> Embeddings:
+        """A row a distinct clip."""
+        made = self.sets.read(list(map(str, self.distinct)))
         if unheard := next(iter(self.sets.failed.items()), None):
             raise ValueError(f"{len(self.sets.failed)} clips cannot be used, such as {': '.join(unheard)}")
         return made
@@ -96,15 +99,14 @@ class _Heard:
     @cached_property
     def captions(self) -> Rows:
         """A row a prompt."""
-        clips = [str(best.candidate.path) for best in self.found.kept()[0]]
-        return self.sets.captioned(clips, prompts=self.prompts).captions
+        return self.sets.captioned(list(map(str, self.paths[0])), prompts=self.prompts).captions
 
     @cached_property
     def reference(self) -> Rows:
         if self.real is None:
             raise ValueError("there is no reference set")
         made = self.sets.read([self.real])
-        self.selected.require_made_as(made)
+        self.heard.require_made_as(made)
         return made.values
 
 
@@ -114,4 +116,4 @@ _MEASURES: dict[str, tuple[Embedding, Callable[[_Heard], list[Any]]]] = {
     "mad": ("mert", lambda heard: [mad(rows, heard.reference) for rows in heard.clips]),
     "mpcd": ("mert", lambda heard: [mpcd(rows) for rows in heard.clips]),
 }
-"""Name -> the embedding of the published numbers, and what is computed for each N."""
+"""Name -> the embedding of the published numbers, and what is computed for each set."""

@@ -12,6 +12,7 @@ from tunejury_jax.cli.encoders import Encoders
 from tunejury_jax.cli.evaluate import Evaluate
 from tunejury_jax.cli.figure import DrawFigure
 from tunejury_jax.cli.generators import Generators
+from tunejury_jax.cli.metrics import Metrics
 from tunejury_jax.cli.percentiles import PercentilesCommand
 from tunejury_jax.cli.push import Push
 from tunejury_jax.cli.release_scores import ReleaseScores
@@ -26,6 +27,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[BestOfNCommand, tyro.conf.subcommand("best-of-n")]
     | Annotated[Generators, tyro.conf.subcommand("generators")]
+    | Annotated[Metrics, tyro.conf.subcommand("metrics")]
     | Annotated[DrawFigure, tyro.conf.subcommand("figure")]
     | Annotated[Convert, tyro.conf.subcommand("convert")]
     | Annotated[Encoders, tyro.conf.subcommand("encoders")]

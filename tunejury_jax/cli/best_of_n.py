@@ -104,7 +104,8 @@ class BestOfNCommand:
         }
         if judge:
             self._judge(judge, found, facts)
-        metrics = side_metrics(found, self._sets, self.prompts, self.reference, self.embedding)
+        kept = [[best.candidate.path for best in of_size] for of_size in found.kept()]
+        metrics = side_metrics(kept, self._sets, self.prompts, self.reference, self.embedding)
         _show(found, write_report(found, self.out, metrics, facts), metrics)
         print(f"Written: {self.out}; negative rewards are normal; listen: {self.out / 'listening.html'}")
         return int(bool(found.failed))

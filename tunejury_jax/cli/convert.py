@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Convert"]
 
 SIGNAL_PATHS = {
-    "upstream": "assumed, the file does not say: audio through 16 kHz, as upstream documents for CLAP; of clips over "
-    "10 s the middle, where upstream drew a window at random",
-    "native": "assumed, the file does not say: audio straight to the encoders' rates, which published heads were not "
-    "trained on; scores will differ from upstream's",
+    "upstream": "assumed, the file does not say: audio through 16 kHz, as upstream made the features of CLAP that "
+    "published heads were trained on; of clips over 10 s the middle, where upstream drew a window at random",
+    "native": "assumed, the file does not say: audio straight to the encoders' rates, as upstream scores, though it "
+    "trained on other features",
 }
 
 
@@ -38,7 +38,7 @@ class Convert:
     """For a .pt: a feature store or checkpoint of the encoders that it was trained with."""
     signal_path: Literal["upstream", "native"] | None = None
     """For a .pt, without encoders_from: assume these features. upstream: CLAP through 16 kHz, as published heads were
-    trained; native: this project's own signal path."""
+    trained; native: straight to each encoder's rate, as upstream's own scorer does."""
 
     def run(self) -> int:
         # This here, so that --help does not wait for JAX and torch.

@@ -55,9 +55,7 @@ class EvaluateCmi:
         from tunejury_jax.evaluation.cmi_run import run_benchmark
 
         if self.data is None or (self.checkpoint is None) == (self.rival is None):
-            raise ValueError(
-                "results: give --results, or for a run --data and one of --checkpoint and --rival"
-            )
+            raise ValueError("results: give --results, or for a run --data and one of --checkpoint and --rival")
         score, settings = self._scorer()
         self.out.mkdir(parents=True, exist_ok=True)
         counts = run_benchmark(

@@ -1,4 +1,4 @@
-"""Metrics of the selected clips: of which clips and in which embeddings they are, and what is told of the others."""
+"""Metrics of sets of clips: of which clips and in which embeddings they are, and what is told of the others."""
 
 from pathlib import Path
 
@@ -67,8 +67,13 @@ def found(tmp_path):
     return BestOfN.of(prompts, scored, SIZES)
 
 
+def kept(found):
+    """The sets of clips that are measured."""
+    return [[best.candidate.path for best in of_size] for of_size in found.kept()]
+
+
 def test_each_metric_is_that_of_the_selected_clips_in_the_published_embedding(found, sets):
-    told = side_metrics(found, sets, PROMPTS, "real")
+    told = side_metrics(kept(found), sets, PROMPTS, "real")
     prompts = [number for number in range(12) if number != LEFT_OUT]
     captions = rows("caption", map(str, prompts))
     for place, size in enumerate(SIZES):
@@ -90,19 +95,33 @@ def test_each_metric_is_that_of_the_selected_clips_in_the_published_embedding(fo
 
 
 def test_another_embedding_takes_the_place_of_all_but_clap_score(found, sets):
-    told = side_metrics(found, sets, PROMPTS, "real", "mel")
+    told = side_metrics(kept(found), sets, PROMPTS, "real", "mel")
     assert told.embeddings == {"clap_score": "clap", "fad": "mel", "mad": "mel", "mpcd": "mel"}
 
 
 def test_a_clip_that_is_selected_more_than_once_is_heard_once(found, sets):
-    side_metrics(found, sets, PROMPTS, None, "mel")
+    side_metrics(kept(found), sets, PROMPTS, None, "mel")
     of_mel = sets.heard[-len(set(sets.heard)) :]
-    assert sorted(of_mel) == sorted({str(each.candidate.path) for of_size in found.kept() for each in of_size})
+    assert sorted(of_mel) == sorted({str(path) for of_size in kept(found) for path in of_size})
+
+
+def test_clips_of_one_name_in_two_folders_are_two(monkeypatch, sets):
+    """As those of the branches of expert iteration."""
+    folders = [[Path(folder) / f"{number}_c0.wav" for number in range(12)] for folder in ("a", "b")]
+
+    def read(self, inputs, selection=None):
+        return Embeddings(rows(self.name, inputs), tuple(Path(path).name for path in inputs), self.name, {})
+
+    monkeypatch.setattr(sets, "read", read)
+    told = side_metrics(folders, sets, PROMPTS, embedding="mel")
+    expected = [mpcd(rows("mel", map(str, paths))).to_json() for paths in folders]
+    assert told.by_name["mpcd"] == expected
+    assert expected[0] != expected[1]
 
 
 def test_what_is_not_computed_is_told(found, sets, monkeypatch):
     monkeypatch.setattr(sets, "unknown", ("clap",))
-    told = side_metrics(found, sets, PROMPTS)
+    told = side_metrics(kept(found), sets, PROMPTS)
     assert told.not_computed == {
         "clap_score": "clap: no weights",
         "fad": "clap: no weights",
@@ -117,13 +136,13 @@ def test_a_selected_clip_that_cannot_be_embedded_leaves_no_number(found, sets, m
         return self._embeddings([Path(path).name for path in inputs[1:]])
 
     monkeypatch.setattr(sets, "read", failing)
-    told = side_metrics(found, sets, PROMPTS, "real")
+    told = side_metrics(kept(found), sets, PROMPTS, "real")
     assert told.by_name == {}
     assert set(told.not_computed.values()) == {"1 clips cannot be used, such as x.wav: too short"}
 
 
 def test_one_clip_has_no_distance(found, sets):
     one = BestOfN.of(found.prompts[:1], found.scored[::12], SIZES)
-    told = side_metrics(one, sets, PROMPTS, "real")
+    told = side_metrics(kept(one), sets, PROMPTS, "real")
     assert set(told.not_computed) == {"clap_score", "fad", "mad", "mpcd"}
     assert all("expected at least 2 clips, got 1" in reason for reason in told.not_computed.values())
