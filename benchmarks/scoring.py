@@ -2,38 +2,34 @@
 
     python -m benchmarks.scoring
 
-Upstream's way: each file is decoded, brought to 16 kHz and from there to CLAP's rate (MERT's audio goes straight to
-its own), embedded alone, its prompt with it, and scored in torch. Both rivals use the same networks, with random
-weights of the published sizes, in float32, and their scores are compared. Four tasks over the same files:
+The rival is `benchmarks.upstream_scoring`. Both use the same networks, with random weights of the published sizes, in
+float32, and their scores are compared. Four tasks over the same files:
 
 * `one head`: each file once, with its prompt;
-* `both prompts`: each file with its prompt and without;
-* `repeated`: each file under four prompts;
+* `both prompts`: each file with its prompt and without, as CMI-RewardBench is run; ours hears each file once;
+* `repeated`: each file under four prompts; ours hears a file once among 64 rows;
 * `heads`: several heads, one after the other; ours have an embedding cache, empty at the start of each round.
 
 Loading weights is not timed.
 """
 
-import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Literal
-from unittest.mock import patch
 
 import numpy as np
 import soundfile
 import torch
 
 from benchmarks.measure import Spread, alternate, save
-from benchmarks.random_weights import write_weights
-from feature_export.audio import SignalPath, Waveform, load, mono
-from feature_export.encoders import Compute, Stack, load_stack
+from benchmarks.random_weights import placed_weights
+from benchmarks.upstream_scoring import UpstreamScorer
+from feature_export.audio import SignalPath
+from feature_export.encoders import Compute, load_stack
 from feature_export.export import Limits
-from feature_export.resample import resample
 from tests.torch_twin import Twin
 from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint
@@ -45,7 +41,7 @@ from tunejury_jax.state_dict import from_state_dict
 
 __all__ = ["Scoring", "main"]
 
-RATE_HZ, FILE_RATE_HZ = 16_000, 44_100
+FILE_RATE_HZ = 44_100
 WIDTHS = (1024, 512, 256, 128)
 PROMPTS = tuple(f"calm piano music, number {number}" for number in range(4))
 SUFFIXES = (".wav", ".flac", ".mp3")
@@ -69,13 +65,13 @@ class Scoring:
     files: int = 12
     """How many, each with other noise in stereo at 44.1 kHz; wav, flac and mp3 in turn."""
     seconds: float = 10.0
-    """Of a file."""
+    """Of a file, at most 10."""
     heads: int = 4
     """Of the task with several."""
     rounds: int = 3
     """Timed rounds; each runs both rivals on all tasks."""
-    workers: int = 1
-    """Processes of ours that decode ahead."""
+    workers: int = 0
+    """Processes of ours that decode ahead, each started in every round; they help where a GPU waits for them."""
     batch_seconds: float = 60.0
     """Of ours: audio that a network hears at once."""
     device: str = "cpu"
@@ -86,6 +82,8 @@ class Scoring:
     def __post_init__(self) -> None:
         if min(self.files, self.heads, self.rounds) < 1:
             raise ValueError(f"expected files, heads and rounds >= 1, got {self.files}, {self.heads}, {self.rounds}")
+        if not 0 < self.seconds <= 10:
+            raise ValueError(f"seconds: got {self.seconds}, expected more than 0 and at most 10")
 
 
 @dataclass(frozen=True)
@@ -93,8 +91,7 @@ class _Rivals:
     """Both rivals, with their networks and heads loaded; each method scores everything and returns the scores."""
 
     config: Scoring
-    stack: Stack
-    twins: Sequence[Twin]
+    published: Sequence[UpstreamScorer]
     scorers: Sequence[Scorer]
     files: Sequence[AudioFile]
     folder: Path
@@ -114,23 +111,12 @@ class _Rivals:
 
     def upstream(self, files: Sequence[AudioFile], protocol: str = "with", heads: int = 1) -> list[float]:
         prompts = [(file, file.prompt if own == "with" else "") for file in files for own in PROTOCOLS[protocol]]
-        with torch.no_grad():
-            return [self._one(twin, file.path, prompt or "") for twin in self.twins[:heads] for file, prompt in prompts]
-
-    def _one(self, twin: Twin, path: Path, prompt: str) -> float:
-        decoded = load(path)
-        low = Waveform(resample(mono(decoded), decoded.sample_rate_hz, RATE_HZ)[None], RATE_HZ)
-        heard = {
-            encoder.block.name: encoder.embed(low if encoder.block.name == "clap_audio" else decoded).cpu().numpy()
-            for encoder in self.stack.audio
-        }
-        features = {name: values[None] for name, values in (heard | self.stack.embed_prompt(prompt)).items()}
-        return float(twin(torch.from_numpy(self.stack.layout.join(features)))[0])
+        return [scorer.score(file.path, text or "") for scorer in self.published[:heads] for file, text in prompts]
 
 
 def main(config: Scoring) -> None:
     """Measures and writes `benchmarks/results/scoring.json`, or `scoring_tiny.json`."""
-    with TemporaryDirectory() as folder, _weights(Path(folder), config.tiny):
+    with TemporaryDirectory() as folder, placed_weights(config.tiny):
         rivals = _rivals(config, Path(folder))
         tasks = _tasks(rivals)
         largest = {name: _largest_difference(rivals, *task) for name, task in tasks.items()}
@@ -193,13 +179,12 @@ def _document(
 
 
 def _rivals(config: Scoring, folder: Path) -> _Rivals:
-    compute = Compute(config.device)
-    upstream, ours = (load_stack(config.encoders, SignalPath(train16k=through), compute) for through in (False, True))
-    layout = ours.layout
-    twins = [_twin(layout, seed) for seed in range(config.heads)]
-    encoders = {name: ours.provenance()[name] for name in layout.names}
-    scorers = [Scorer(_checkpoint(twin, layout, encoders), ours) for twin in twins]
-    return _Rivals(config, upstream, twins, scorers, _files(config, folder / "music"), folder)
+    stack = load_stack(config.encoders, SignalPath(), Compute(config.device))
+    twins = [_twin(stack.layout, seed) for seed in range(config.heads)]
+    encoders = {name: stack.provenance()[name] for name in stack.layout.names}
+    scorers = [Scorer(_checkpoint(twin, stack.layout, encoders), stack) for twin in twins]
+    published = [UpstreamScorer(stack, twin) for twin in twins]
+    return _Rivals(config, published, scorers, _files(config, folder / "music"), folder)
 
 
 def _twin(layout: Layout, seed: int) -> Twin:
@@ -222,13 +207,6 @@ def _files(config: Scoring, folder: Path) -> list[AudioFile]:
         soundfile.write(path, samples, FILE_RATE_HZ)
         files.append(AudioFile(path.name, path, PROMPTS[number % len(PROMPTS)]))
     return files
-
-
-@contextmanager
-def _weights(folder: Path, tiny: bool) -> Iterator[None]:
-    write_weights(folder / "weights", tiny)
-    with patch.dict(os.environ, {"TUNEJURY_WEIGHTS": str(folder / "weights")}):
-        yield
 
 
 if __name__ == "__main__":

@@ -281,10 +281,10 @@ print(*peaks)
 """
 
 
-@pytest.mark.slow(reason="scores 1,500 files")
+@pytest.mark.slow(reason="scores 10,200 files")
 def test_memory_does_not_grow_with_the_files(head, tmp_path):
-    write_clips(tmp_path / "music", 130, seconds=0.2)
-    command = [sys.executable, "-c", PEAKS, str(head), str(tmp_path / "music"), "200", "1300"]
+    write_clips(tmp_path / "music", 130, seconds=0.05)
+    command = [sys.executable, "-c", PEAKS, str(head), str(tmp_path / "music"), "200", "10000"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     small, large = map(float, done.stdout.split())
-    assert large - small < 24  # MiB; the samples and features of 1,100 files would be some 20 MiB more at float32
+    assert large - small < 24  # MiB; the samples alone of 9,800 files would be 30, their features 25 more

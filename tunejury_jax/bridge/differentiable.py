@@ -130,5 +130,5 @@ def _check(samples: Tensor, sample_rate_hz: int) -> None:
         raise ValueError(f"samples: got shape {tuple(samples.shape)}, expected (batch, samples) with samples")
     if samples.dtype not in (torch.float32, torch.float64):
         raise ValueError(f"samples: got {samples.dtype}, expected torch.float32 or torch.float64")
-    if sample_rate_hz < 1:
-        raise ValueError(f"sample_rate_hz: expected a positive sampling rate in Hz, got {sample_rate_hz}")
+    if type(sample_rate_hz) is not int or sample_rate_hz < 1:
+        raise ValueError(f"sample_rate_hz: expected a positive sampling rate in whole Hz, got {sample_rate_hz!r}")

@@ -180,11 +180,14 @@ def test_a_length_that_is_none_is_refused(head, mel, max_duration_s):
         ((torch.zeros(2, 0), RATE_HZ), r"samples: got shape \(2, 0\), expected \(batch, samples\)"),
         ((torch.zeros(2, 1, 100), RATE_HZ), "samples: got shape"),
         ((torch.zeros(2, 100, dtype=torch.int16), RATE_HZ), r"samples: got torch\.int16, expected torch\.float32 or"),
-        ((torch.zeros(2, 100), 0), "sample_rate_hz: expected a positive sampling rate in Hz, got 0"),
+        ((torch.zeros(2, 100), 0), "sample_rate_hz: expected a positive sampling rate in whole Hz, got 0"),
+        ((torch.zeros(2, 100), 16_000.0), "sample_rate_hz: expected a positive .*, got 16000.0"),
+        ((torch.zeros(2, 100), "16000"), "sample_rate_hz: expected a positive .*, got '16000'"),
+        ((torch.zeros(2, 100), True), "sample_rate_hz: expected a positive .*, got True"),
         ((torch.zeros(2, 100), RATE_HZ, ["calm"]), "prompts: got 1 for 2 clips, expected one for all or one each"),
         ((torch.full((2, 999), torch.nan), RATE_HZ), "samples: the features of clip 0 are not finite"),
     ],
-    ids=["row", "empty", "channels", "int16", "rate", "prompts", "not a number"],
+    ids=["row", "empty", "channels", "int16", "rate", "float rate", "text rate", "flag", "prompts", "not a number"],
 )
 def test_unusable_input_is_refused(scorer, untyped, arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -1,5 +1,7 @@
 """A JAX reward in torch: the values and gradients of the pure-torch twin, whoever calls it and however."""
 
+import importlib
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -12,6 +14,7 @@ from random_ensembles import random_ensemble
 from random_heads import random_checkpoint, random_state
 from torch_twin import Twin
 
+from tunejury_jax import bridge
 from tunejury_jax.bridge import autograd as module
 from tunejury_jax.bridge.autograd import TorchReward, checkpoint_reward
 from tunejury_jax.members import take
@@ -19,6 +22,7 @@ from tunejury_jax.scorer import Scorer
 from tunejury_jax.state_dict import to_state_dict
 
 DIM = 12
+PREALLOCATE = "XLA_PYTHON_CLIENT_PREALLOCATE"
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +221,24 @@ def test_any_jax_function_of_rows_will_do():
     own = TorchReward(lambda x: jnp.square(x).sum(axis=1))
     assert_close(own(x).detach(), x.detach().square().sum(1))
     assert_close(gradient(own, x, torch.arange(5.0)), 2 * torch.arange(5.0)[:, None] * x.detach())
+
+
+@pytest.mark.parametrize(("given", "kept"), [(None, "false"), ("true", "true")])
+def test_jax_leaves_a_shared_gpu_its_memory_unless_told_otherwise(monkeypatch, given, kept):
+    monkeypatch.delenv(PREALLOCATE, raising=False)
+    if given:
+        monkeypatch.setenv(PREALLOCATE, given)
+    importlib.reload(bridge)
+    assert os.environ[PREALLOCATE] == kept
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 1e-2)])
+def test_a_tensor_on_a_gpu_scores_as_on_the_cpu_and_the_gradient_comes_back_there(reward, dtype, tolerance):
+    x = rows().detach().to(dtype)
+    there, here = x.cuda().requires_grad_(), x.requires_grad_()
+    found = reward(there)
+    assert found.device.type == "cuda"
+    assert_close(found.detach().cpu(), reward(here).detach(), 1e-5)
+    slopes = [torch.autograd.grad(reward(leaf).sum(), leaf)[0].float().cpu() for leaf in (there, here)]
+    assert_close(*slopes, tolerance)
