@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,8 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `audio/`, `pairs.jsonl` and `sweep.toml`, as the README assumes; its own record comes first."""
+    """A folder with `audio/`, `pairs.jsonl`, `sweep.toml`, `prompts.txt` and `clips/`, as the README assumes; its own
+    record comes first."""
     folder = tmp_path_factory.mktemp("readme")
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir()
@@ -35,6 +37,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (own,) = blocks("json")
     records = [json.loads(own), *_records(rng)]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (folder / "prompts.txt").write_text("calm piano\nfast drums\n")
+    (folder / "clips").mkdir()
+    for number in range(8):
+        shutil.copy(folder / "audio" / NAMES[3 + number], folder / "clips" / f"{number % 2}_c{number // 2}.wav")
     return folder
 
 
