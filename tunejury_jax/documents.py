@@ -2,10 +2,11 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_json", "parse_object", "read_bounded", "read_object", "write_whole"]
+__all__ = ["as_json", "fill_whole", "parse_object", "read_bounded", "read_object", "write_whole"]
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
@@ -58,6 +59,11 @@ def as_json(document: Any) -> Any:
 
 def write_whole(path: Path, data: str | bytes) -> None:
     """Writes a file that is there as a whole, the old or the new, whenever the process is killed."""
+    fill_whole(path, lambda partial: partial.write_bytes(data.encode() if isinstance(data, str) else data))
+
+
+def fill_whole(path: Path, fill: Callable[[Path], object]) -> None:
+    """Lets `fill` write a file beside `path` and moves it there: like `write_whole`, for what writes files itself."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(data.encode() if isinstance(data, str) else data)
+    fill(partial)
     os.replace(partial, path)

@@ -21,7 +21,7 @@ from feature_export.demo.render import render
 from feature_export.demo.song import draw_song
 from feature_export.demo.takes import Take, draw_takes, play
 from feature_export.demo.timbre import SAMPLE_RATE_HZ
-from feature_export.sources.reading import write_whole
+from tunejury_jax.documents import fill_whole, write_whole
 from tunejury_jax.pairs import Pair, write_pairs
 
 __all__ = ["demo_pairs", "demo_takes", "write_demo"]
@@ -52,7 +52,7 @@ def write_demo(out: Path, size: DemoConfig, on_clip: Callable[[int, int], None] 
     for song, of_song in groupby(takes, key=lambda take: take.song):
         for _ in _write_song(out / "audio", size, song, list(of_song)):
             on_clip(done := done + 1, len(takes))
-    write_whole(out / "pairs.jsonl", lambda path: write_pairs(path, pairs))
+    fill_whole(out / "pairs.jsonl", lambda path: write_pairs(path, pairs))
     return out / "pairs.jsonl"
 
 
@@ -76,7 +76,7 @@ def _claim(out: Path, config: DemoConfig) -> None:
     if not stamp.exists() and (out / "audio").exists():
         raise ValueError(f"out: {out / 'audio'} exists but was not written by the demo; choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    write_whole(stamp, lambda path: path.write_text(json.dumps(wanted) + "\n"))
+    write_whole(stamp, json.dumps(wanted) + "\n")
 
 
 def _write_song(root: Path, config: DemoConfig, song: int, takes: list[Take]) -> Iterator[Take]:
@@ -96,4 +96,4 @@ def _whole(path: Path, duration_s: float) -> bool:
 
 
 def _write_clip(path: Path, samples: Float[np.ndarray, " samples"]) -> None:
-    write_whole(path, lambda part: soundfile.write(part, samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16"))
+    fill_whole(path, lambda part: soundfile.write(part, samples, SAMPLE_RATE_HZ, format="WAV", subtype="PCM_16"))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from feature_export.sources.reading import write_whole
 from feature_export.sources.rows import Row, missing_shards, once, read_rows
+from tunejury_jax.documents import write_whole
 from tunejury_jax.progress import progress
 
 __all__ = ["Embedded", "EmbeddedClips", "read_embedded"]
@@ -93,7 +93,7 @@ class _Found:
         path = self._out / name
         self.counts["clips found written" if path.exists() else "clips written"] += 1
         if not path.exists():
-            write_whole(path, lambda part: part.write_bytes(content))
+            write_whole(path, content)
         elif path.stat().st_size != len(content) or path.read_bytes() != content:
             raise ValueError(f"{path}: holds another clip than the data set; delete it or choose another folder")
 

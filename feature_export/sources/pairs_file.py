@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from feature_export.sources.pool import ALL, pool
-from feature_export.sources.reading import write_whole
 from feature_export.sources.source_pairs import source_pairs
+from tunejury_jax.documents import fill_whole
 from tunejury_jax.pairs import write_pairs
 
 __all__ = ["make_pairs"]
@@ -54,7 +54,7 @@ def make_pairs(
 
 def _write(path: Path, write: Callable[[Path], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, write)
+    fill_whole(path, write)
 
 
 def _lines(report: Mapping[str, Any]) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """What a source's reader hands over: pairs whose audio is there, and counts of everything else."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tunejury_jax.pairs import Pair, Split
 
-__all__ = ["Reading", "with_audio", "write_whole"]
+__all__ = ["Reading", "with_audio"]
 
 
 @dataclass(frozen=True)
@@ -38,13 +37,6 @@ def with_audio(source: str, pairs: Iterable[Pair], counts: dict[str, int], root:
     kept = [pair for pair in pairs if missing.isdisjoint(_paths([pair]))]
     counts = counts | {"pairs without audio": len(pairs) - len(kept)}
     return Reading(source, kept, counts, sorted(missing), root)
-
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Lets `write` fill a file beside `path` and moves it there, so that no half of a file ever stands at `path`."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    os.replace(part, path)
 
 
 def _paths(pairs: Iterable[Pair]) -> set[str]:

@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from feature_export.weights.folder import root
-from feature_export.weights.placing import replace_text
 from feature_export.weights.published import Publication, publication_of_block
-from tunejury_jax.documents import read_object
+from tunejury_jax.documents import read_object, write_whole
 
 __all__ = ["accept", "accepted", "require_accepted", "sentence"]
 
@@ -36,7 +35,8 @@ def accept(publication: Publication, said: str) -> None:
     if said.strip().strip("\"'.") != sentence(publication):
         raise ValueError(f"accept: got {said!r}, expected the words {sentence(publication)!r}")
     record = _read() | {publication.name: {"sentence": sentence(publication), "date": _today()}}
-    replace_text(_path(), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    root().mkdir(parents=True, exist_ok=True)
+    write_whole(_path(), json.dumps(record, indent=1, sort_keys=True) + "\n")
 
 
 def require_accepted(blocks: Iterable[str]) -> None:

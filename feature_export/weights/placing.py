@@ -8,18 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-__all__ = ["alone_in", "place", "replace_text"]
-
-
-def replace_text(path: Path, text: str) -> None:
-    """Writes a small text file, whole or not at all, also if the machine stops."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+__all__ = ["alone_in", "place"]
 
 
 def place(source: Path, target: Path) -> None:

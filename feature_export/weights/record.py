@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-from feature_export.weights.placing import replace_text
 from feature_export.weights.published import Publication
-from tunejury_jax.documents import read_object
+from tunejury_jax.documents import read_object, write_whole
 
 __all__ = ["UNRECORDED", "read_revision", "write_record"]
 
@@ -17,7 +16,7 @@ UNRECORDED = "unrecorded"
 def write_record(folder: Path, publication: Publication) -> None:
     """Records that a folder holds exactly what is published."""
     revisions = {repository.id: repository.revision for repository in publication.repositories}
-    replace_text(folder / FILE, json.dumps({"revisions": revisions}, indent=1, sort_keys=True) + "\n")
+    write_whole(folder / FILE, json.dumps({"revisions": revisions}, indent=1, sort_keys=True) + "\n")
 
 
 def read_revision(folder: Path) -> str:

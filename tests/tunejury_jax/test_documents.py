@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunejury_jax.documents import as_json, parse_object, read_bounded, read_object, write_whole
+from tunejury_jax.documents import as_json, fill_whole, parse_object, read_bounded, read_object, write_whole
 
 
 def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -52,3 +52,18 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OSError, match="full"):
         write_whole(path, "new")
     assert path.read_bytes() == b"\xff"
+
+
+def test_a_file_is_filled_whole_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("old")
+
+    def stop(partial: Path) -> None:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill_whole(tmp_path / "a.txt", stop)
+    assert (tmp_path / "a.txt").read_text() == "old"
+    fill_whole(tmp_path / "a.txt", lambda partial: partial.write_text("new"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "new"

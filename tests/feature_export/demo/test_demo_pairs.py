@@ -223,7 +223,7 @@ def test_a_run_that_was_cut_off_is_completed(tmp_path):
     write_demo(tmp_path, SMALL)
     whole = files(tmp_path)
     missing, short, *_ = sorted((tmp_path / "audio").rglob("*.wav"))
-    missing.rename(missing.with_name(missing.name + ".part"))
+    missing.rename(missing.with_name(f".{missing.name}.partial"))
     short.write_bytes(short.read_bytes()[:5000])
     (tmp_path / "pairs.jsonl").unlink()
     write_demo(tmp_path, SMALL)

@@ -107,7 +107,7 @@ def test_names_stay_in_the_folder_and_apart(tmp_path: Path) -> None:
 def test_a_second_run_finds_what_the_first_wrote(tmp_path: Path) -> None:
     write_embedded(tmp_path / "in", [row("a.wav", sound(0)), row("b.wav", sound(1))])
     read(tmp_path / "in", {"a.wav"}, tmp_path / "out")
-    (tmp_path / "out" / "b.wav.part").write_bytes(b"half of it")
+    (tmp_path / "out" / ".b.wav.partial").write_bytes(b"half of it")
     written = (tmp_path / "out" / "a.wav").stat().st_mtime_ns
     counts = read(tmp_path / "in", {"a.wav", "b.wav"}, tmp_path / "out").counts
     assert (counts["clips written"], counts["clips found written"]) == (1, 1)
