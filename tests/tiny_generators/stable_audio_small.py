@@ -14,7 +14,8 @@ from tests.tiny_generators.tokenizers import t5_tokenizer
 __all__ = ["CONFIG", "published_shapes", "write"]
 
 STRIDES, MULTIPLES = [2, 4, 4, 8, 8], [1, 2, 4, 8, 16]
-LATENTS, CHANNELS, WIDTH, DEPTH, HEADS, DIM = 2, 4, 64, 2, 2, 16
+LATENTS, CHANNELS, WIDTH, DEPTH, HEADS, DIM = 2, 4, 160, 2, 2, 16
+ROTATED = WIDTH // HEADS // 2
 SHARED = {"strides": STRIDES, "c_mults": MULTIPLES, "channels": CHANNELS, "use_snake": True}
 CONFIG: dict[str, Any] = {
     "model_type": "diffusion_cond",
@@ -94,7 +95,7 @@ def published_shapes() -> Shapes:
 
 def _drawn(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np.ndarray:
     if name.endswith("inv_freq"):
-        return (10000.0 ** -(np.arange(0, 32, 2) / 32)).astype(np.float32)
+        return (10000.0 ** -(np.arange(0, ROTATED, 2) / ROTATED)).astype(np.float32)
     normal = random.standard_normal(shape)
     if name.endswith("norm.beta"):
         normal = np.zeros(shape)
@@ -107,7 +108,7 @@ def _drawn(name: str, shape: tuple[int, ...], random: np.random.Generator) -> np
     elif name.endswith("conv.weight"):
         normal = 0.1 * normal
     elif len(shape) == 2 and "timestep_features" not in name:
-        normal = 0.9 * normal / np.sqrt(shape[1])
+        normal = (2 if "cond_embed" in name else 0.7) * normal / np.sqrt(shape[1])
     return normal.astype(np.float32)
 
 
@@ -126,7 +127,7 @@ def _transformer() -> Shapes:
         yield from _linear(f"to_{name}_embed.2", WIDTH, WIDTH, bias)
     yield from _linear("transformer.project_in", WIDTH, LATENTS)
     yield from _linear("transformer.project_out", LATENTS, WIDTH)
-    yield "transformer.rotary_pos_emb.inv_freq", (16,)
+    yield "transformer.rotary_pos_emb.inv_freq", (ROTATED // 2,)
     for number in range(DEPTH):
         for name, shape in _layer():
             yield f"transformer.layers.{number}.{name}", shape

@@ -15,7 +15,7 @@ from tunejury_jax.applications.generators.worker import load_worker
 from tunejury_jax.errors import one_of
 from tunejury_jax.extras import import_extra
 
-__all__ = ["load_generator"]
+__all__ = ["load_generator", "worker_file"]
 
 WORKER = "worker:"
 
@@ -45,9 +45,8 @@ def load_generator(
         ValueError: Unknown generator or recipe, weights are not there (says how to get them) or are not those of the
             backbone, or an option does not go with the generator.
     """
-    if name.startswith(WORKER):
-        options = {"steps": steps, "guidance": guidance, "weights": weights, "tuned": tuned}
-        return _worker(Path(name.removeprefix(WORKER)), options | {"recipe": None if recipe == "own" else recipe})
+    if file := worker_file(name, recipe, steps=steps, guidance=guidance, weights=weights, tuned=tuned):
+        return load_worker(file)
     card = card_of(name)
     chosen = _recipe(card, recipe, {"steps": steps, "guidance": guidance})
     folder = weights or card.folder
@@ -59,11 +58,18 @@ def load_generator(
     return generator
 
 
-def _worker(file: Path, options: dict[str, Any]) -> Generator:
-    given = [option for option, value in options.items() if value is not None]
-    if given:
+def worker_file(name: str, recipe: str = "own", **options: Any) -> Path | None:
+    """The file of `worker:FILE.json`; None of a backbone's name.
+
+    Raises:
+        ValueError: Options are given, which go with a backbone only.
+    """
+    if not name.startswith(WORKER):
+        return None
+    file, changed = Path(name.removeprefix(WORKER)), {**options, "recipe": None if recipe == "own" else recipe}
+    if given := [option for option, value in changed.items() if value is not None]:
         raise ValueError(f"{', '.join(given)}: a worker has its own; say it in the command of {file}")
-    return load_worker(file)
+    return file
 
 
 def _recipe(card: Card, name: str, changes: dict[str, Any]) -> Recipe:

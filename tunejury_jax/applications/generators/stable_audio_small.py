@@ -67,7 +67,7 @@ class Training:
     """How the transformer learned.
 
     Attributes:
-        times: One of `TIMES`.
+        times: One of `TIMES`, or another, by which it cannot be trained here.
         shift: Of the times, for the length of the latents.
         dropout: Share of the examples that are learned without prompt and duration tokens.
     """
@@ -102,7 +102,7 @@ class Network(nn.Module):
         self.duration = StableAudioNumberConditioner(width, seconds.get("min_val", 0), take(seconds, "max_val", int))
         shift = diffusion.get(SHIFT)
         self.learned = Training(
-            one_of("training.timestep_sampler", training.get("timestep_sampler", "uniform"), TIMES),
+            training.get("timestep_sampler", "uniform"),
             None if shift is None else Shift(**{one_of(SHIFT, key, SHIFTS): value for key, value in shift.items()}),
             training.get("cfg_dropout_prob", 0.1),
         )
@@ -183,13 +183,14 @@ class StableAudioSmall(Denoiser[Told]):
         """Flow matching at the times that the configuration trains at, some examples without their prompt.
 
         Raises:
-            ValueError: As many prompts as examples were not given.
+            ValueError: As many prompts as examples were not given, or it was trained at times that are not known here.
         """
         data, seconds = from_examples(examples.to(self.compute.device))
         training, count = self._published.learned, len(data)
+        draw_times = TIMES[one_of("training.timestep_sampler", training.times, TIMES)]
         told = [self._condition(*each) for each in zip(prompts, seconds.tolist(), strict=True)]
         tokens, duration = (torch.stack([each[side][-1] for each in told]) for side in (0, 1))
-        times = TIMES[training.times](count, draws)
+        times = draw_times(count, draws)
         times = times if training.shift is None else training.shift(times, data.shape[2])
         noise = torch.randn(data.shape, generator=draws)
         kept = torch.rand(count, 1, 1, generator=draws) >= training.dropout
