@@ -7,6 +7,7 @@ import tyro
 from tunejury_jax.cli.best_of_n import BestOfNCommand
 from tunejury_jax.cli.calibrate import Calibrate
 from tunejury_jax.cli.convert import Convert
+from tunejury_jax.cli.ditto import Ditto
 from tunejury_jax.cli.doctor import Doctor
 from tunejury_jax.cli.encoders import Encoders
 from tunejury_jax.cli.evaluate import Evaluate
@@ -26,6 +27,7 @@ Command = (
     | Annotated[Calibrate, tyro.conf.subcommand("calibrate")]
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[BestOfNCommand, tyro.conf.subcommand("best-of-n")]
+    | Annotated[Ditto, tyro.conf.subcommand("ditto")]
     | Annotated[Generators, tyro.conf.subcommand("generators")]
     | Annotated[Metrics, tyro.conf.subcommand("metrics")]
     | Annotated[DrawFigure, tyro.conf.subcommand("figure")]
