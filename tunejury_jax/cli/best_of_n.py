@@ -2,10 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
+
+from tunejury_jax.cli.generator_options import GeneratorOptions
 from tunejury_jax.extras import import_extra, require_licences
 from tunejury_jax.selection import Embedding
 
@@ -52,18 +55,7 @@ class BestOfNCommand:
     """Clips generated at once; halved where they do not fit the memory."""
     recipe: str = "own"
     """How the generator samples: one of its recipes."""
-    steps: int | None = None
-    """Steps of its sampler, instead of the recipe's."""
-    guidance: float | None = None
-    """Its guidance, instead of the recipe's."""
-    weights: Path | None = None
-    """Folder of its weights, where they are not in the usual place."""
-    tuned: Path | None = None
-    """Fine-tuned weights (.safetensors) to put into it."""
-    device: str | None = None
-    """Where generator and side metrics run, cpu or cuda; the default is the GPU where there is one."""
-    bfloat16: bool = False
-    """Its matrix products in bfloat16."""
+    options: Annotated[GeneratorOptions, tyro.conf.arg(name="")] = field(default_factory=GeneratorOptions)
     conservative: float = 0.0
     """For an ensemble: take this many standard deviations over its members off their mean score."""
     judge: str | None = None
@@ -141,17 +133,8 @@ class BestOfNCommand:
     def _generate(self, prompts: "Sequence[Prompt]", folder: Path, count: int) -> None:
         from tunejury_jax.applications.candidates import generate_candidates
 
-        compute = import_extra("feature_export.encoders.compute", PURPOSE).Compute
         registry = import_extra("tunejury_jax.applications.generators.registry", PURPOSE)
-        generator = registry.load_generator(
-            self.generator,
-            self.recipe,
-            steps=self.steps,
-            guidance=self.guidance,
-            weights=self.weights,
-            tuned=self.tuned,
-            compute=compute(self.device, self.bfloat16) if self.device else compute.best(self.bfloat16),
-        )
+        generator = registry.load_generator(self.generator, self.recipe, **self.options.arguments(PURPOSE))
         options = {"first_seed": self.first_seed, "duration_s": self.duration_s, "prefix": self.prefix}
         made = generate_candidates(generator, prompts, folder, count, **options, batch=self.batch)
         print(f"{made.made} candidates generated, {made.before} were there before")
@@ -166,7 +149,7 @@ class BestOfNCommand:
     def _sets(self, embedding: Embedding) -> "ClipSets":
         from tunejury_jax.applications.clip_sets import ClipSets
 
-        return ClipSets(embedding, self._cache, self.device, self._workers)
+        return ClipSets(embedding, self._cache, self.options.device, self._workers)
 
     @property
     def _cache(self) -> Path:

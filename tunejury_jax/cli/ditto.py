@@ -1,9 +1,12 @@
 """`tunejury ditto`: clips of a higher reward, by moving the noise that they are made from."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import tyro
+
+from tunejury_jax.cli.generator_options import GeneratorOptions
 from tunejury_jax.extras import import_extra, require_licences
 from tunejury_jax.selection import Embedding
 
@@ -58,18 +61,7 @@ class Ditto:
     """Length of the clips in seconds."""
     batch: int = 1
     """Prompts optimised at once; halved where they do not fit the memory."""
-    steps: int | None = None
-    """Steps of the sampler, instead of the recipe's."""
-    guidance: float | None = None
-    """Its guidance, instead of the recipe's."""
-    weights: Path | None = None
-    """Folder of its weights, where they are not in the usual place."""
-    tuned: Path | None = None
-    """Fine-tuned weights (.safetensors) to put into it."""
-    device: str | None = None
-    """Where generator and encoders run, cpu or cuda; the default is the GPU where there is one."""
-    bfloat16: bool = False
-    """The generator's matrix products in bfloat16."""
+    options: Annotated[GeneratorOptions, tyro.conf.arg(name="")] = field(default_factory=GeneratorOptions)
     reference: str | None = None
     """Real music to compare the clips with (MAD): a folder, or a feature store."""
     embedding: Embedding = "mert"
@@ -123,7 +115,7 @@ class Ditto:
     def _sets(self, embedding: Embedding) -> "ClipSets":
         from tunejury_jax.applications.clip_sets import ClipSets
 
-        return ClipSets(embedding, self.cache or self.out / "embeddings", self.device)
+        return ClipSets(embedding, self.cache or self.out / "embeddings", self.options.device)
 
     def _starts(self, preset: "Preset") -> "list[Start]":
         from tunejury_jax.applications.ditto_folder import Start
@@ -139,12 +131,10 @@ class Ditto:
         from tunejury_jax.applications.ditto_run import Task
 
         ascent = Ascent(self.updates, self.learning_rate, self.norm_weight, self.patience)
-        compute = import_extra("feature_export.encoders.compute", PURPOSE).Compute
-        chosen = compute(self.device, self.bfloat16) if self.device else compute.best(self.bfloat16)
-        reward, scorer = self._scorers(chosen.device)
+        options = self.options.arguments(PURPOSE)
+        reward, scorer = self._scorers(options["compute"].device)
         registry = import_extra("tunejury_jax.applications.generators.registry", PURPOSE, "generate")
-        options = {"steps": self.steps, "guidance": self.guidance, "weights": self.weights, "tuned": self.tuned}
-        generator = registry.load_generator(preset.generator, preset.recipe, **options, compute=chosen)
+        generator = registry.load_generator(preset.generator, preset.recipe, **options)
         return Task(require_differentiable(generator), reward, scorer, ascent, self.duration_s, self.prefix)
 
     def _scorers(self, device: str) -> "tuple[DifferentiableScorer, Scorer]":
