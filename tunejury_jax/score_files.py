@@ -11,8 +11,17 @@ from tunejury_jax.progress import progress
 from tunejury_jax.scorer import Blocks, Scorer
 from tunejury_jax.store.plan import fingerprint
 
-__all__ = ["IDENTITY", "PROTOCOLS", "AudioFile", "Protocol", "ScoreRow", "find_audio", "planned_rows", "score_files"]
-__all__ += ["score_rest"]
+__all__ = [
+    "IDENTITY",
+    "PROTOCOLS",
+    "AudioFile",
+    "Protocol",
+    "ScoreRow",
+    "find_audio",
+    "planned_rows",
+    "score_files",
+    "score_rest",
+]
 
 Protocol = Literal["with", "empty"]
 PROTOCOLS: dict[str, tuple[Protocol, ...]] = {"with": ("with",), "empty": ("empty",), "both": ("with", "empty")}

@@ -14,29 +14,17 @@ candidate has. All rewards are without a prompt, as published.
 
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple
 
-import soundfile
-import torch
-from safetensors.torch import load_file
-
-from feature_export.weights.digests import sha256_of
 from tunejury_jax.applications.best_of_n_table import as_csv
-from tunejury_jax.applications.candidates import (
-    Candidate,
-    Scored,
-    generate_candidates,
-    list_candidates,
-    score_candidates,
-)
+from tunejury_jax.applications.candidates import Scored, generate_candidates, list_candidates, score_candidates
 from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning, fine_tune, save_tensors
-from tunejury_jax.applications.generators import TrainableGenerator
-from tunejury_jax.applications.generators.provenance import TUNED
+from tunejury_jax.applications.fine_tuning import FineTuning
+from tunejury_jax.applications.generators import Generator
 from tunejury_jax.applications.prompts import PREFIX, Prompt
+from tunejury_jax.applications.trainer import Trainer
 from tunejury_jax.documents import as_json, read_object, write_whole
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import difference
@@ -44,15 +32,7 @@ from tunejury_jax.store.plan import difference
 __all__ = ["PUBLISHED", "Expert", "Judged", "Plan"]
 
 PUBLISHED = "published"
-TUNED_FILE = "tuned.safetensors"
 MAX_PLAN_BYTES = 64 << 20
-
-
-@runtime_checkable
-class Trainable(TrainableGenerator, Protocol):
-    """A backbone of this project, whose `weights` stand in its provenance."""
-
-    weights: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -106,8 +86,12 @@ class Judged(NamedTuple):
 class Expert:
     """A run.
 
+    Attributes:
+        failed: Clips without a reward -> why.
+        waiting: Branches whose weights are to be made elsewhere -> the command that does.
+
     Args:
-        generator: The backbone; it is left as it was.
+        trainer: Has the backbone.
         scorer: Scores candidates and held-out clips.
         prompts: What clips are to be.
         plan: What is done.
@@ -119,105 +103,71 @@ class Expert:
     """
 
     def __init__(
-        self,
-        generator: Trainable,
-        scorer: Scorer,
-        prompts: Sequence[Prompt],
-        plan: Plan,
-        out: Path,
-        encoder: Any = None,
+        self, trainer: Trainer, scorer: Scorer, prompts: Sequence[Prompt], plan: Plan, out: Path, encoder: Any = None
     ) -> None:
-        self._generator, self._scorer, self._prompts = generator, scorer, list(prompts)
+        self._trainer, self._scorer, self._prompts = trainer, scorer, list(prompts)
         self._plan, self._out, self._encoder = plan, out, encoder
+        self.failed: dict[Path, str] = {}
+        self.waiting: dict[str, str] = {}
         self._claim()
 
     def run(self, learning_rates: Sequence[float]) -> Iterator[Judged]:
-        """Judges the published weights, then each branch after each round, as soon as it is done."""
-        yield Judged(PUBLISHED, 0, self._held_out(self._out / PUBLISHED))
-        for rate in learning_rates:
-            yield from self._branch(f"lr-{rate:g}", replace(self._plan.tuning, learning_rate=rate))
+        """Judges the published weights, then each branch after each round, as soon as it is done; one whose
+        weights are to be made elsewhere ends there."""
+        branches = {f"lr-{rate}": replace(self._plan.tuning, learning_rate=rate) for rate in learning_rates}
+        yield Judged(PUBLISHED, 0, self._held_out(None, self._out / PUBLISHED))
+        for name, tuning in branches.items():
+            yield from self._branch(name, tuning)
 
     def _branch(self, name: str, tuning: FineTuning) -> Iterator[Judged]:
         before: Path | None = None
         for number in range(1, self._plan.rounds + 1):
             folder = self._out / name / f"round-{number}"
-            with self._tuned(before):
-                selected = self._selected(folder, number)
-                if not self._plan.restart:
-                    self._learn(folder, selected, tuning)
-            if self._plan.restart:
-                self._learn(folder, selected, tuning)
-            before = folder / TUNED_FILE
-            with self._tuned(before):
-                yield Judged(name, number, self._held_out(folder))
+            selected = [each.candidate for each in self._selected(before, folder, number)]
+            clips = [candidate.path for candidate in selected]
+            prompts = [self._plan.prefix + candidate.prompt.text for candidate in selected]
+            start = None if self._plan.restart else before
+            if command := self._trainer.learn(clips, prompts, start, folder, tuning):
+                self.waiting[name] = command
+                return
+            yield Judged(name, number, self._held_out(folder, folder))
+            before = folder
 
-    def _selected(self, folder: Path, number: int) -> list[Scored]:
-        """Candidates of the weights that the backbone has now, and which of them are learnt from."""
+    def _selected(self, weights: Path | None, folder: Path, number: int) -> list[Scored]:
+        """Those candidates of a folder's weights that are learnt from."""
         home = self._out if number == 1 else folder
         first_seed = self._plan.first_seed + (number - 1) * self._plan.candidates
-        scored = self._scored(home / "candidates", self._plan.candidates, first_seed)
+        scored = self._scored(weights, home / "candidates", self._plan.candidates, first_seed)
         selected = self._plan.selection.of(scored)
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(folder / "selected.csv", as_csv(map(_row, selected)))
         return selected
 
-    def _learn(self, folder: Path, selected: Sequence[Scored], tuning: FineTuning) -> None:
-        path = folder / TUNED_FILE
-        if path.exists():
-            return
-        examples = torch.cat([self._example(each.candidate) for each in selected])
-        prompts = [self._plan.prefix + each.candidate.prompt.text for each in selected]
-        save_tensors(path, fine_tune(self._generator, examples, prompts, tuning, folder / "training"))
+    def _held_out(self, weights: Path | None, folder: Path) -> list[Scored]:
+        return self._scored(weights, folder / "clips", 1, self._plan.held_out_seed)
 
-    @torch.no_grad()
-    def _example(self, candidate: Candidate) -> torch.Tensor:
-        samples, rate = soundfile.read(candidate.path, dtype="float32", always_2d=True)
-        return self._generator.encode(torch.from_numpy(samples.T)[None], rate).cpu()
-
-    def _held_out(self, folder: Path) -> list[Scored]:
-        return self._scored(folder / "clips", 1, self._plan.held_out_seed)
-
-    def _scored(self, folder: Path, count: int, first_seed: int) -> list[Scored]:
-        plan = self._plan
-        generate_candidates(
-            self._generator,
-            self._prompts,
-            folder,
-            count,
-            first_seed=first_seed,
-            duration_s=plan.duration_s,
-            prefix=plan.prefix,
-            batch=plan.batch,
-        )
+    def _scored(self, weights: Path | None, folder: Path, count: int, first_seed: int) -> list[Scored]:
+        with self._trainer.tuned(weights) as generator:
+            self._generate(generator, folder, count, first_seed)
         candidates = list_candidates(folder, self._prompts, count)
         table = folder.with_suffix(".csv")
-        return score_candidates(self._scorer, candidates, table, protocol="empty", encoder=self._encoder)
+        scored = score_candidates(self._scorer, candidates, table, protocol="empty", encoder=self._encoder)
+        self.failed |= {each.candidate.path: each.error for each in scored if each.error is not None}
+        return scored
 
-    @contextmanager
-    def _tuned(self, path: Path | None) -> Iterator[None]:
-        """The backbone with fine-tuned weights, which then stand in its provenance; without a path, as it is."""
-        if path is None:
-            yield
-            return
-        trained, weights = self._generator.trained, self._generator.weights
-        before = {name: value.detach().cpu().clone() for name, value in trained.state_dict().items()}
-        told = weights.get(TUNED)
-        trained.load_state_dict(load_file(path))
-        weights[TUNED] = sha256_of(path)
-        try:
-            yield
-        finally:
-            trained.load_state_dict(before)
-            weights.pop(TUNED)
-            weights.update({TUNED: told} if told else {})
+    def _generate(self, generator: Generator, folder: Path, count: int, first_seed: int) -> None:
+        options = {"duration_s": self._plan.duration_s, "prefix": self._plan.prefix, "batch": self._plan.batch}
+        generate_candidates(generator, self._prompts, folder, count, first_seed=first_seed, **options)
 
     def _claim(self) -> None:
-        """Records what the run is; learning rates may be added later, and rounds that keep the held-out seeds."""
-        tuning = {name: value for name, value in asdict(self._plan.tuning).items() if name != "learning_rate"}
+        """Records what the run is; learning rates may be added later."""
+        with self._trainer.tuned(None) as generator:
+            made_by = dict(generator.provenance())
+        plan = asdict(self._plan)
+        del plan["batch"], plan["tuning"]["learning_rate"]
         ours = {
-            **asdict(self._plan),
-            "tuning": tuning,
-            "generator": dict(self._generator.provenance()),
+            **plan,
+            "generator": made_by,
             "checkpoint": self._scorer.checkpoint.sha256,
             "conservative": float(self._scorer.conservative),
             "prompts": [[prompt.id, prompt.text] for prompt in self._prompts],

@@ -10,16 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tunejury_jax.applications.best_of_n_table import as_csv, flat_rows
+from tunejury_jax.applications.candidates import Scored
 from tunejury_jax.applications.expert_iteration import Judged
 from tunejury_jax.applications.listening_page import Player, Section, write_page
 from tunejury_jax.documents import write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 from tunejury_jax.figures.canvas import COLOURS, finish, new_figure, save
 
-__all__ = ["Costs", "draw", "summarise", "write_report"]
+__all__ = ["compared_clips", "draw", "summarise", "write_report"]
 
-Costs = Mapping[tuple[str, int], Mapping[str, Any]]
-"""Branch and round -> side metric -> its estimate, as JSON."""
+Metrics = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Side metric -> its estimate, as JSON, for the published weights and for each branch after each round."""
 
 LABELS = {
     "mad": "MAD (lower is nearer the reference)",
@@ -29,19 +30,36 @@ LABELS = {
 }
 
 
-def summarise(judged: Sequence[Judged], costs: Costs) -> list[dict[str, Any]]:
+def compared_clips(judged: Sequence[Judged]) -> list[list[Path]]:
+    """What side metrics are taken from: the clips of those prompts whose clips all have a reward."""
+    compared = [clips for clips in zip(*(each.clips for each in judged), strict=True) if all(map(_has_reward, clips))]
+    return [[clips[place].candidate.path for clips in compared] for place in range(len(judged))]
+
+
+def summarise(judged: Sequence[Judged], metrics: Metrics) -> list[dict[str, Any]]:
     """A row for the published weights and for each branch after each round.
 
     Args:
         judged: The published weights first.
-        costs: Side metrics of some of them.
+        metrics: Of the same, in the same order.
 
     Returns:
         Rows of `branch`, `round`, `clips`, `failed`, the mean `reward`, and against the published weights, prompt by
-        prompt, the mean `gain` and the share `improved`; then the side metrics. Intervals are over prompts.
+        prompt, the mean `gain` and the share `improved`; then the side metrics, and their changes against those of the
+        published weights. Intervals are over prompts.
     """
-    before = judged[0]
-    return [_row(each, before) | dict(costs.get((each.branch, each.round), {})) for each in judged]
+    return [_row(each, judged[0]) | _costs(place, metrics) for place, each in enumerate(judged)]
+
+
+def _costs(place: int, metrics: Metrics) -> dict[str, Any]:
+    found: dict[str, Any] = {name: values[place] for name, values in metrics.items()}
+    if place:
+        found |= {f"{name}_change": values[place]["value"] - values[0]["value"] for name, values in metrics.items()}
+    return found
+
+
+def _has_reward(clip: Scored) -> bool:
+    return clip.reward is not None
 
 
 def _row(each: Judged, before: Judged) -> dict[str, Any]:
@@ -66,21 +84,23 @@ def draw(document: Mapping[str, Any]) -> Figure:
     if not names:
         _rounds(panels[0], rows)
     for axes, name in zip(panels, names, strict=False):
-        _frontier(axes, [row for row in rows if name in row], name)
+        _frontier(axes, rows, name, labelled=axes is panels[0])
     panels[0].set_ylabel("mean reward of held-out clips")
-    return finish(figure, *panels)
+    return finish(figure, *panels, legend=any(row["round"] for row in rows))
 
 
-def write_report(judged: Sequence[Judged], costs: Costs, out: Path, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+def write_report(
+    judged: Sequence[Judged], metrics: Metrics, out: Path, facts: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """Writes `rounds.json`, `rounds.csv`, `frontier.png` and `.pdf`, and `listening.html`; returns the rows.
 
     Args:
         judged: The published weights first.
-        costs: See `summarise`.
+        metrics: See `summarise`.
         out: The folder.
         facts: What else the document says.
     """
-    rows = summarise(judged, costs)
+    rows = summarise(judged, metrics)
     document = {"rows": rows, **facts}
     write_whole(out / "rounds.json", json.dumps(document, indent=1) + "\n")
     write_whole(out / "rounds.csv", as_csv(flat_rows(rows)))
@@ -109,13 +129,14 @@ def _branches(rows: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, list[Map
     yield from ((name, [*published, *(row for row in rows if row["branch"] == name)]) for name in names)
 
 
-def _frontier(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+def _frontier(axes: Axes, rows: Sequence[Mapping[str, Any]], name: str, labelled: bool) -> None:
     for number, (branch, own) in enumerate(_branches(rows)):
         colour = COLOURS[number % len(COLOURS)]
         x, y = [row[name]["value"] for row in own], [row["reward"]["value"] for row in own]
-        axes.plot(x, y, "o-", color=colour, markersize=4, label=branch if name in rows[0] else None)
+        axes.plot(x, y, "o-", color=colour, markersize=4, label=branch if labelled else None)
         for row in own:
             _bar(axes, row, name, colour)
+    axes.locator_params(axis="x", nbins=5)
     axes.set_xlabel(LABELS[name])
 
 

@@ -7,7 +7,6 @@ times and noise by its own number, so a run that was killed goes on to the same 
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,11 +19,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from tunejury_jax.applications.generators import TrainableGenerator
-from tunejury_jax.documents import write_whole
+from tunejury_jax.documents import fill_whole, write_whole
 from tunejury_jax.progress import progress
 from tunejury_jax.store.plan import difference, fingerprint
 
-__all__ = ["FineTuning", "fine_tune", "save_tensors"]
+__all__ = ["STATE", "FineTuning", "fine_tune", "save_tensors"]
 
 STATE, LOSSES = "training.safetensors", "losses.csv"
 MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -243,11 +242,9 @@ class _Training:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Writes a safetensors file that is there as a whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
     # Copies, since weights that share memory, as tied ones do, cannot be written.
     copied = {name: value.detach().to("cpu", copy=True).contiguous() for name, value in tensors.items()}
-    save_file(copied, partial, dict(metadata or {}))
-    os.replace(partial, path)
+    fill_whole(path, lambda partial: save_file(copied, partial, dict(metadata or {})))
 
 
 def _facts(

@@ -11,6 +11,7 @@ from tunejury_jax.cli.ditto import Ditto
 from tunejury_jax.cli.doctor import Doctor
 from tunejury_jax.cli.encoders import Encoders
 from tunejury_jax.cli.evaluate import Evaluate
+from tunejury_jax.cli.expert_iteration import ExpertIteration
 from tunejury_jax.cli.figure import DrawFigure
 from tunejury_jax.cli.generators import Generators
 from tunejury_jax.cli.metrics import Metrics
@@ -28,6 +29,7 @@ Command = (
     | Annotated[Evaluate, tyro.conf.subcommand("evaluate")]
     | Annotated[BestOfNCommand, tyro.conf.subcommand("best-of-n")]
     | Annotated[Ditto, tyro.conf.subcommand("ditto")]
+    | Annotated[ExpertIteration, tyro.conf.subcommand("expert-iteration")]
     | Annotated[Generators, tyro.conf.subcommand("generators")]
     | Annotated[Metrics, tyro.conf.subcommand("metrics")]
     | Annotated[DrawFigure, tyro.conf.subcommand("figure")]

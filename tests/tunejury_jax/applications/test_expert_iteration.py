@@ -9,15 +9,19 @@ import numpy as np
 import pytest
 import torch
 from random_heads import TOY_BLOCKS, random_state
+from safetensors.torch import load_file
 from toy_learner import ToyLearner
 from toy_stack import TOY, toy_stack
 
-from tunejury_jax.applications.candidates import Candidate, Scored
+from feature_export.weights.digests import sha256_of
+from tunejury_jax.applications import trainer
+from tunejury_jax.applications.candidates import Candidate, Scored, generator_of
 from tunejury_jax.applications.expert_iteration import PUBLISHED, Expert, Plan
-from tunejury_jax.applications.expert_report import summarise, write_report
+from tunejury_jax.applications.expert_report import compared_clips, summarise, write_report
 from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning
+from tunejury_jax.applications.fine_tuning import FineTuning, fine_tune
 from tunejury_jax.applications.prompts import Prompt
+from tunejury_jax.applications.trainer import InProcess
 from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head_config import HeadConfig
@@ -25,7 +29,7 @@ from tunejury_jax.scorer import Scorer
 from tunejury_jax.state_dict import from_state_dict
 
 PROMPTS = [Prompt("calm", "calm piano"), Prompt("7", "fast drums"), Prompt("x", "a choir"), Prompt("y", "strings")]
-TUNING = FineTuning(iterations=60, batch_size=4, average=0.5, save_every=20)
+TUNING = FineTuning(iterations=30, batch_size=4, average=0.5, save_every=10)
 PLAN = Plan(candidates=10, selection=Selection(0.2), tuning=TUNING, duration_s=0.05)
 
 
@@ -85,7 +89,7 @@ def scorer():
 
 
 def run(out, scorer, plan=PLAN, learner=None, rates=(0.1,)):
-    return list(Expert(learner or ToyLearner(), scorer, PROMPTS, plan, out).run(rates))
+    return list(Expert(InProcess(learner or ToyLearner()), scorer, PROMPTS, plan, out).run(rates))
 
 
 def mean(judged):
@@ -111,23 +115,21 @@ def test_held_out_clips_have_seeds_of_their_own(tmp_path, scorer):
     assert plan.held_out_seed == 42 + 20
 
 
-def test_rounds_go_on_from_the_round_before_or_start_again(tmp_path, scorer):
-    plan = replace(PLAN, rounds=3)
-    on = run(tmp_path / "on", scorer, plan)
-    again = run(tmp_path / "again", scorer, replace(plan, restart=True))
-    assert [each.round for each in on] == [0, 1, 2, 3]
-    assert mean(on[0]) < mean(on[1]) < mean(on[2]) < mean(on[3])
-    assert mean(again[1]) == mean(on[1])
-    for number in (2, 3):
-        states = [json.loads(_facts(tmp_path / which / f"lr-0.1/round-{number}")) for which in ("on", "again")]
-        assert ["tuned_sha256" in state["generator"]["weights"] for state in states] == [True, False]
+def test_rounds_go_on_from_the_round_before_or_start_again(tmp_path, scorer, monkeypatch):
+    plan, starts = replace(PLAN, rounds=3), []
 
+    def recorded(generator, *given):
+        starts.append(generator.mean)
+        return fine_tune(generator, *given)
 
-def _facts(folder):
-    from safetensors import safe_open
-
-    with safe_open(folder / "training/training.safetensors", "pt") as file:
-        return file.metadata()["facts"]
+    monkeypatch.setattr(trainer, "fine_tune", recorded)
+    on = [mean(each) for each in run(tmp_path / "on", scorer, plan)]
+    again = [mean(each) for each in run(tmp_path / "again", scorer, replace(plan, restart=True))]
+    assert on == sorted(set(on))
+    assert len(on) == 4
+    assert again[1] == on[1]
+    assert starts[0] == -3.0 < starts[1] < starts[2]
+    assert starts[3:] == [-3.0] * 3
 
 
 def test_branches_share_the_first_candidates(tmp_path, scorer):
@@ -149,7 +151,7 @@ def test_candidates_are_scored_without_their_prompts(tmp_path, scorer):
 def test_a_killed_run_goes_on(tmp_path, scorer):
     plan = replace(PLAN, rounds=2)
     whole = run(tmp_path / "whole", scorer, plan)
-    for name, calls in (("generate", 3), ("loss", 3), ("loss", 70)):
+    for name, calls in (("generate", 3), ("loss", 3), ("loss", 40)):
         learner = ToyLearner()
         _die_after(learner, name, calls)
         with pytest.raises(KeyboardInterrupt):
@@ -178,7 +180,7 @@ def _die_after(learner, name, calls):
 
 @pytest.mark.parametrize("change", ["candidates", "prompts", "generator", "tuning"])
 def test_a_folder_of_another_run_is_refused(tmp_path, scorer, change):
-    Expert(ToyLearner(), scorer, PROMPTS, PLAN, tmp_path)
+    Expert(InProcess(ToyLearner()), scorer, PROMPTS, PLAN, tmp_path)
     learner, plan, prompts = ToyLearner(), PLAN, PROMPTS
     if change == "candidates":
         plan = replace(PLAN, candidates=11)
@@ -189,8 +191,9 @@ def test_a_folder_of_another_run_is_refused(tmp_path, scorer, change):
     if change == "tuning":
         plan = replace(PLAN, tuning=replace(TUNING, average=0.4))
     with pytest.raises(ValueError, match=f"is of another run .*{change}"):
-        Expert(learner, scorer, prompts, plan, tmp_path)
-    Expert(ToyLearner(), scorer, PROMPTS, replace(PLAN, tuning=replace(TUNING, learning_rate=1.0)), tmp_path)
+        Expert(InProcess(learner), scorer, prompts, plan, tmp_path)
+    same = replace(PLAN, tuning=replace(TUNING, learning_rate=1.0), batch=2)
+    Expert(InProcess(ToyLearner()), scorer, PROMPTS, same, tmp_path)
 
 
 @pytest.mark.parametrize("field", ["rounds", "candidates"])
@@ -203,31 +206,39 @@ def test_the_report_pairs_prompts_and_counts_failures(tmp_path, scorer):
     judged = run(tmp_path, scorer, rates=(0.1, 0.001))
     lost = judged[1].clips[0]._replace(reward=None, error="lost")
     judged[1] = judged[1]._replace(clips=[lost, *judged[1].clips[1:]])
-    cost = {"value": 1.5, "low": 1.0, "high": 2.0, "n": 4}
-    costs = {(each.branch, each.round): {"mad": cost} for each in judged}
-    rows = summarise(judged, costs)
+    metrics = {"mad": [{"value": value, "low": 1.0, "high": 2.0, "n": 4} for value in (1.5, 1.75, 1.25)]}
+    rows = summarise(judged, metrics)
     gains = [a.reward - b.reward for a, b in zip(judged[1].clips[1:], judged[0].clips[1:], strict=True)]
     assert rows[1]["gain"]["value"] == pytest.approx(np.mean(gains))
     assert rows[1]["improved"]["value"] == np.mean(np.array(gains) > 0)
     assert (rows[1]["failed"], rows[1]["reward"]["n"], "gain" in rows[0]) == (1, 3, False)
-    assert write_report(judged, costs, tmp_path, {"rounds": 1}) == rows
+    assert [row.get("mad_change") for row in rows] == [None, 0.25, -0.25]
+    assert write_report(judged, metrics, tmp_path, {"rounds": 1}) == rows
     document = json.loads((tmp_path / "rounds.json").read_text())
-    assert document["rows"][2]["mad"] == cost
+    assert document["rows"][2]["mad"] == metrics["mad"][2]
     page = (tmp_path / "listening.html").read_text()
     assert page.count("<audio") == 4 * 3 - 1
     assert "lr-0.001, round 1" in page
     assert (tmp_path / "frontier.pdf").read_bytes().startswith(b"%PDF-")
+    compared = compared_clips(judged)
+    assert [[path.name for path in paths] for paths in compared] == [["7_c0.wav", "x_c0.wav", "y_c0.wav"]] * 3
+    assert [path.parent.parent.name for path, *_ in compared] == ["published", "round-1", "round-1"]
 
 
-def test_without_side_metrics_the_picture_is_over_rounds(tmp_path, scorer):
-    write_report(run(tmp_path, scorer), {}, tmp_path, {})
+@pytest.mark.parametrize("judged", [1, 2])
+def test_without_side_metrics_the_picture_is_over_rounds(tmp_path, scorer, judged):
+    """Also where all branches wait, and only the published weights were judged."""
+    write_report(run(tmp_path, scorer)[:judged], {}, tmp_path, {})
     assert (tmp_path / "frontier.png").exists()
 
 
-def test_tuned_weights_are_those_of_the_backbone(tmp_path, scorer):
-    from safetensors.torch import load_file
-
+def test_tuned_weights_are_those_of_the_backbone_and_stand_with_their_clips(tmp_path, scorer):
     run(tmp_path, scorer)
-    tuned = load_file(tmp_path / "lr-0.1/round-1/tuned.safetensors")
+    folder = tmp_path / "lr-0.1/round-1"
+    tuned = load_file(folder / "tuned.safetensors")
     assert tuned.keys() == ToyLearner().trained.state_dict().keys()
     assert not torch.equal(tuned["0.bias"], torch.tensor([-3.0]))
+    assert [path.name for path in (folder / "training").iterdir()] == ["losses.csv"]
+    published, learnt = (generator_of(of) for of in (tmp_path / "published/clips", folder / "clips"))
+    assert published == ToyLearner().provenance()
+    assert learnt["weights"] == {"sha256": "toy", "tuned_sha256": sha256_of(folder / "tuned.safetensors")}

@@ -50,7 +50,8 @@ def test_is_adamw_with_the_average_beside_it(tmp_path):
 def test_learns_and_leaves_the_backbone_as_it_was(tmp_path):
     learner = ToyLearner()
     before = {name: value.clone() for name, value in learner.trained.state_dict().items()}
-    found = tuned(tmp_path, learner, replace(HOW, iterations=800, learning_rate=0.05, weight_decay=0.0))
+    how = replace(HOW, iterations=120, batch_size=10, learning_rate=0.1, average=0.9, weight_decay=0.0)
+    found = tuned(tmp_path, learner, how)
     assert same(before, learner.trained.state_dict())
     assert not learner.trained.training
     assert not any(each.requires_grad for each in learner.trained.parameters())

@@ -5,6 +5,7 @@ holds the files of huggingface.co/AndreasXi/MeanAudio; it needs a GPU, as that p
 Written after infer.py and eval_utils.py of commit 8740a3e; not run against the real weights by this project.
 """
 
+import hashlib
 import os
 import sys
 
@@ -60,5 +61,7 @@ def load():
 
 
 if __name__ == "__main__":
-    facts = {"weights": CHECKPOINT, "steps": STEPS, "guidance": GUIDANCE, "dtype": "bfloat16"}
+    with open(CHECKPOINT, "rb") as file:
+        digest = hashlib.sha256(file.read()).hexdigest()
+    facts = {"weights": CHECKPOINT, "sha256": digest, "steps": STEPS, "guidance": GUIDANCE, "dtype": "bfloat16"}
     serve(load, "fluxaudio-s", sample_rate_hz=16000, channels=1, longest_s=10.0, provenance=facts)
