@@ -13,9 +13,9 @@ from tunejury_jax.extras import import_extra, require_licences
 from tunejury_jax.selection import Embedding
 
 if TYPE_CHECKING:
-    from tunejury_jax.applications.best_of_n import BestOfN
+    from tunejury_jax.applications.best_of_n.over_optimisation import OverOptimisation
+    from tunejury_jax.applications.best_of_n.selection import BestOfN
     from tunejury_jax.applications.clip_sets import ClipSets
-    from tunejury_jax.applications.over_optimisation import OverOptimisation
     from tunejury_jax.applications.prompts import Prompt
     from tunejury_jax.applications.side_metrics import SideMetrics
     from tunejury_jax.scorer import Scorer
@@ -74,8 +74,8 @@ class BestOfNCommand:
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch; the first says what to install without torch.
         import_extra("tunejury_jax.applications.candidates", PURPOSE)
-        from tunejury_jax.applications.best_of_n import BestOfN, check_sizes
-        from tunejury_jax.applications.best_of_n_report import write_report
+        from tunejury_jax.applications.best_of_n.report import write_report
+        from tunejury_jax.applications.best_of_n.selection import BestOfN, check_sizes
         from tunejury_jax.applications.candidates import generator_of, list_candidates, score_candidates
         from tunejury_jax.applications.prompts import read_prompts
         from tunejury_jax.applications.side_metrics import side_metrics
@@ -116,7 +116,7 @@ class BestOfNCommand:
 
     def _folder(self, prompts: "Sequence[Prompt]", most: int) -> Path:
         """Where the candidates are, generated if that was asked for."""
-        from tunejury_jax.applications.best_of_n import check_sizes
+        from tunejury_jax.applications.best_of_n.selection import check_sizes
         from tunejury_jax.applications.candidates import count_candidates
 
         folder = self.candidates or self.out / "candidates"
@@ -160,10 +160,10 @@ class BestOfNCommand:
         return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
 
     def _judge(self, judge: "Scorer", found: "BestOfN", facts: dict[str, Any]) -> None:
-        from tunejury_jax.applications.best_of_n import reward_table
-        from tunejury_jax.applications.best_of_n_report import write_over_optimisation
+        from tunejury_jax.applications.best_of_n.over_optimisation import over_optimisation
+        from tunejury_jax.applications.best_of_n.report import write_over_optimisation
+        from tunejury_jax.applications.best_of_n.selection import reward_table
         from tunejury_jax.applications.candidates import score_candidates
-        from tunejury_jax.applications.over_optimisation import over_optimisation
 
         candidates = [each.candidate for each in found.scored]
         out, encoder = self.out / "judge_scores.csv", self._encoder(judge)

@@ -13,9 +13,9 @@ from tunejury_jax.selection import Embedding
 if TYPE_CHECKING:
     from tunejury_jax.applications.batches import Batches
     from tunejury_jax.applications.clip_sets import ClipSets
-    from tunejury_jax.applications.ditto_folder import DittoFolder, Outcome, Start
-    from tunejury_jax.applications.ditto_presets import Preset
-    from tunejury_jax.applications.ditto_run import Task
+    from tunejury_jax.applications.ditto.folder import DittoFolder, Outcome, Start
+    from tunejury_jax.applications.ditto.presets import Preset
+    from tunejury_jax.applications.ditto.run import Task
     from tunejury_jax.bridge.differentiable import DifferentiableScorer
     from tunejury_jax.scorer import Scorer
 
@@ -71,13 +71,13 @@ class Ditto:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch; the first says what to install without torch.
-        import_extra("tunejury_jax.applications.ditto_run", PURPOSE)
+        import_extra("tunejury_jax.applications.ditto.run", PURPOSE)
         from tunejury_jax.applications.batches import Batches
-        from tunejury_jax.applications.ditto_folder import DittoFolder
-        from tunejury_jax.applications.ditto_metrics import metric_changes
-        from tunejury_jax.applications.ditto_presets import choose_preset
-        from tunejury_jax.applications.ditto_report import summarise, write_report
-        from tunejury_jax.applications.peak_memory import peak_memory
+        from tunejury_jax.applications.ditto.folder import DittoFolder
+        from tunejury_jax.applications.ditto.metrics import metric_changes
+        from tunejury_jax.applications.ditto.peak_memory import peak_memory
+        from tunejury_jax.applications.ditto.presets import choose_preset
+        from tunejury_jax.applications.ditto.report import summarise, write_report
 
         preset, batches = choose_preset(self.preset, self.generator), Batches(self.batch)
         if self.reference and "://" not in self.reference and not Path(self.reference).exists():
@@ -104,7 +104,7 @@ class Ditto:
     ) -> "list[Outcome]":
         import torch
 
-        from tunejury_jax.applications.ditto_run import run_ditto
+        from tunejury_jax.applications.ditto.run import run_ditto
 
         try:
             return run_ditto(task, starts, folder, batches)
@@ -118,7 +118,7 @@ class Ditto:
         return ClipSets(embedding, self.cache or self.out / "embeddings", self.options.device)
 
     def _starts(self, preset: "Preset") -> "list[Start]":
-        from tunejury_jax.applications.ditto_folder import Start
+        from tunejury_jax.applications.ditto.folder import Start
         from tunejury_jax.applications.prompts import read_prompts
 
         if self.limit is not None and self.limit < 1:
@@ -127,8 +127,8 @@ class Ditto:
         return [Start(prompt, preset.seed + preset.stride * number) for number, prompt in enumerate(chosen)]
 
     def _task(self, preset: "Preset") -> "Task":
-        from tunejury_jax.applications.ditto import Ascent, require_differentiable
-        from tunejury_jax.applications.ditto_run import Task
+        from tunejury_jax.applications.ditto.optimisation import Ascent, require_differentiable
+        from tunejury_jax.applications.ditto.run import Task
 
         ascent = Ascent(self.updates, self.learning_rate, self.norm_weight, self.patience)
         options = self.options.arguments(PURPOSE)

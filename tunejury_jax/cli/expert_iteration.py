@@ -13,9 +13,9 @@ from tunejury_jax.selection import Embedding
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.clip_sets import ClipSets
-    from tunejury_jax.applications.expert_iteration import Expert, Judged, Plan
+    from tunejury_jax.applications.expert_iteration.rounds import Expert, Judged, Plan
+    from tunejury_jax.applications.expert_iteration.trainer import Trainer
     from tunejury_jax.applications.side_metrics import SideMetrics
-    from tunejury_jax.applications.trainer import Trainer
     from tunejury_jax.scorer import Scorer
 
 __all__ = ["ExpertIteration"]
@@ -86,9 +86,9 @@ class ExpertIteration:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch; the first says what to install without torch.
-        import_extra("tunejury_jax.applications.expert_iteration", PURPOSE)
-        from tunejury_jax.applications.expert_iteration import Expert
-        from tunejury_jax.applications.expert_report import compared_clips, write_report
+        import_extra("tunejury_jax.applications.expert_iteration.rounds", PURPOSE)
+        from tunejury_jax.applications.expert_iteration.report import compared_clips, write_report
+        from tunejury_jax.applications.expert_iteration.rounds import Expert
         from tunejury_jax.applications.prompts import read_prompts
         from tunejury_jax.applications.side_metrics import side_metrics
 
@@ -114,9 +114,9 @@ class ExpertIteration:
             raise ValueError("memory: a single clip does not fit; try --bfloat16 or a shorter --duration-s") from error
 
     def _plan(self) -> "Plan":
-        from tunejury_jax.applications.expert_iteration import Plan
-        from tunejury_jax.applications.expert_selection import Selection
-        from tunejury_jax.applications.fine_tuning import FineTuning
+        from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning
+        from tunejury_jax.applications.expert_iteration.rounds import Plan
+        from tunejury_jax.applications.expert_iteration.selection import Selection
 
         tuning = FineTuning(
             iterations=self.iterations, batch_size=self.batch_size, average=self.average, seed=self.seed
@@ -141,7 +141,7 @@ class ExpertIteration:
         return scorer
 
     def _trainer(self) -> "Trainer":
-        trainer = import_extra("tunejury_jax.applications.trainer", PURPOSE, "export,generate")
+        trainer = import_extra("tunejury_jax.applications.expert_iteration.trainer", PURPOSE, "export,generate")
         return trainer.load_trainer(self.generator, self.recipe, **self.options.arguments(PURPOSE))
 
     def _encoder(self, scorer: "Scorer") -> Any:

@@ -20,9 +20,9 @@ DRAWN: dict[Kind, tuple[str, str]] = {
     "systems": ("tunejury_jax.figures.systems", "tunejury evaluate systems --out"),
     "probe": ("tunejury_jax.figures.probe", "tunejury evaluate probe --out"),
     "releases": ("tunejury_jax.figures.releases", "tunejury percentiles build"),
-    "best-of-n": ("tunejury_jax.applications.best_of_n_plot", "curve.json of tunejury best-of-n"),
+    "best-of-n": ("tunejury_jax.applications.best_of_n.plot", "curve.json of tunejury best-of-n"),
     "over-optimisation": (
-        "tunejury_jax.applications.over_optimisation_plot",
+        "tunejury_jax.applications.best_of_n.over_optimisation_plot",
         "over_optimisation.json of tunejury best-of-n --judge",
     ),
 }

@@ -12,10 +12,10 @@ from tunejury_jax.console import make_console
 from tunejury_jax.extras import require_licences
 
 if TYPE_CHECKING:
-    from tunejury_jax.applications.fluidsynth import FluidSynth
-    from tunejury_jax.applications.release_collections import Collection, Found
-    from tunejury_jax.applications.release_scores import Outcome
-    from tunejury_jax.applications.release_verify import Comparison
+    from tunejury_jax.applications.release.collections import Collection, Found
+    from tunejury_jax.applications.release.fluidsynth import FluidSynth
+    from tunejury_jax.applications.release.scores import Outcome
+    from tunejury_jax.applications.release.verify import Comparison
     from tunejury_jax.scorer import Scorer
 
 __all__ = ["ReleaseScores"]
@@ -50,9 +50,9 @@ class ScoreCollection:
 
     def run(self) -> int:
         # These here, so that --help does not wait for JAX and torch.
-        from tunejury_jax.applications.release_collections import COLLECTIONS
-        from tunejury_jax.applications.release_scores import score_release
-        from tunejury_jax.applications.release_table import ReleaseTable
+        from tunejury_jax.applications.release.collections import COLLECTIONS
+        from tunejury_jax.applications.release.scores import score_release
+        from tunejury_jax.applications.release.table import ReleaseTable
         from tunejury_jax.hub import resolve
         from tunejury_jax.progress import progress
         from tunejury_jax.score_files import score_files
@@ -72,7 +72,7 @@ class ScoreCollection:
         return int(bool(outcome.failures or found.missing))
 
     def _find(self, collection: "Collection") -> "Found":
-        from tunejury_jax.applications.release_collections import find_tracks
+        from tunejury_jax.applications.release.collections import find_tracks
         from tunejury_jax.released_scores import read_rows
         from tunejury_jax.scorer import accepted_audio
         from tunejury_jax.shards import parse_shard
@@ -82,7 +82,7 @@ class ScoreCollection:
         return find_tracks(collection, self.audio_root, accepted_audio(), listed).every(count, index)
 
     def _synthesiser(self, collection: "Collection") -> "FluidSynth | None":
-        from tunejury_jax.applications.fluidsynth import FluidSynth
+        from tunejury_jax.applications.release.fluidsynth import FluidSynth
 
         if collection.rendered and self.soundfont is None:
             raise ValueError(f"soundfont: {collection.name} is MIDI, name a soundfont to play it with")
@@ -117,7 +117,7 @@ class VerifyScores:
     """Largest difference of two scores that does not count."""
 
     def run(self) -> int:
-        from tunejury_jax.applications.release_verify import compare
+        from tunejury_jax.applications.release.verify import compare
         from tunejury_jax.released_scores import read_scores
 
         compared = compare(read_scores(self.old), read_scores(self.new), self.tolerance)

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunejury_jax.applications.best_of_n import NONE, BestOfN, check_sizes, reward_table, select
-from tunejury_jax.applications.best_of_n_page import page_sections
-from tunejury_jax.applications.best_of_n_table import as_csv, curve_rows, flat_rows, selected_rows
+from tunejury_jax.applications.best_of_n.page import page_sections
+from tunejury_jax.applications.best_of_n.selection import NONE, BestOfN, check_sizes, reward_table, select
+from tunejury_jax.applications.best_of_n.table import curve_rows, selected_rows
 from tunejury_jax.applications.candidates import Scored, list_candidates
 from tunejury_jax.applications.prompts import Prompt
+from tunejury_jax.applications.row_tables import as_csv, flat_rows
 from tunejury_jax.evaluation import estimates
 
 SIZES = (1, 2, 4, 8)

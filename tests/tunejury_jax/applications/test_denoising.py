@@ -8,9 +8,9 @@ import torch
 from closeness import assert_close
 
 from feature_export.encoders.compute import Compute
+from tunejury_jax.applications.ditto.network_digest import digest
 from tunejury_jax.applications.generators import DifferentiableGenerator
 from tunejury_jax.applications.generators.recipes import TokenRecipe
-from tunejury_jax.applications.network_digest import digest
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")  # of diffusers
 

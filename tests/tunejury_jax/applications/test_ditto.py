@@ -11,9 +11,9 @@ from scipy.stats import chi
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
-from tunejury_jax.applications.ditto import Ascent, Climb, climb, norm_penalty, require_differentiable
+from tunejury_jax.applications.ditto.network_digest import digest
+from tunejury_jax.applications.ditto.optimisation import Ascent, Climb, climb, norm_penalty, require_differentiable
 from tunejury_jax.applications.generators import DifferentiableGenerator, Generator
-from tunejury_jax.applications.network_digest import digest
 from tunejury_jax.bridge.differentiable import DifferentiableScorer
 
 DURATION_S = 0.25

@@ -13,10 +13,10 @@ from random_heads import random_checkpoint
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from tunejury_jax.applications.batches import Batches
-from tunejury_jax.applications.ditto import Ascent
-from tunejury_jax.applications.ditto_folder import DittoFolder, Start
-from tunejury_jax.applications.ditto_run import Task, run_ditto
-from tunejury_jax.applications.network_digest import digest
+from tunejury_jax.applications.ditto.folder import DittoFolder, Start
+from tunejury_jax.applications.ditto.network_digest import digest
+from tunejury_jax.applications.ditto.optimisation import Ascent
+from tunejury_jax.applications.ditto.run import Task, run_ditto
 from tunejury_jax.applications.prompts import Prompt
 from tunejury_jax.bridge.differentiable import DifferentiableScorer
 from tunejury_jax.scorer import Scorer
@@ -69,9 +69,9 @@ from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from random_heads import random_checkpoint
 from tunejury_jax.applications.batches import Batches
-from tunejury_jax.applications.ditto import Ascent
-from tunejury_jax.applications.ditto_folder import DittoFolder
-from tunejury_jax.applications.ditto_run import Task, run_ditto
+from tunejury_jax.applications.ditto.optimisation import Ascent
+from tunejury_jax.applications.ditto.folder import DittoFolder
+from tunejury_jax.applications.ditto.run import Task, run_ditto
 from tunejury_jax.bridge.differentiable import DifferentiableScorer
 from tunejury_jax.scorer import Scorer
 

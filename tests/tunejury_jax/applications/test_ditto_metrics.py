@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tunejury_jax.applications.clip_sets import Captioned
-from tunejury_jax.applications.ditto_folder import DittoFolder, Outcome
-from tunejury_jax.applications.ditto_metrics import metric_changes
+from tunejury_jax.applications.ditto.folder import DittoFolder, Outcome
+from tunejury_jax.applications.ditto.metrics import metric_changes
 from tunejury_jax.generation_metrics import clap_score, mad
 from tunejury_jax.generation_metrics.embeddings import Embeddings
 

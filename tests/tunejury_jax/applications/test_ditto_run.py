@@ -18,10 +18,10 @@ from random_heads import random_checkpoint
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
 from tunejury_jax.applications.batches import Batches
-from tunejury_jax.applications.ditto import Ascent
-from tunejury_jax.applications.ditto_folder import DittoFolder, Outcome, Start
-from tunejury_jax.applications.ditto_report import draw_curves, summarise, write_report
-from tunejury_jax.applications.ditto_run import Task, run_ditto
+from tunejury_jax.applications.ditto.folder import DittoFolder, Outcome, Start
+from tunejury_jax.applications.ditto.optimisation import Ascent
+from tunejury_jax.applications.ditto.report import draw_curves, summarise, write_report
+from tunejury_jax.applications.ditto.run import Task, run_ditto
 from tunejury_jax.applications.prompts import PREFIX, Prompt
 from tunejury_jax.bridge.differentiable import DifferentiableScorer
 from tunejury_jax.scorer import Scorer

@@ -14,14 +14,14 @@ from toy_learner import ToyLearner
 from toy_stack import TOY, toy_stack
 
 from feature_export.weights.digests import sha256_of
-from tunejury_jax.applications import trainer
 from tunejury_jax.applications.candidates import Candidate, Scored, generator_of
-from tunejury_jax.applications.expert_iteration import PUBLISHED, Expert, Plan
-from tunejury_jax.applications.expert_report import compared_clips, summarise, write_report
-from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning, fine_tune
+from tunejury_jax.applications.expert_iteration import trainer
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning, fine_tune
+from tunejury_jax.applications.expert_iteration.report import compared_clips, summarise, write_report
+from tunejury_jax.applications.expert_iteration.rounds import PUBLISHED, Expert, Plan
+from tunejury_jax.applications.expert_iteration.selection import Selection
+from tunejury_jax.applications.expert_iteration.trainer import InProcess
 from tunejury_jax.applications.prompts import Prompt
-from tunejury_jax.applications.trainer import InProcess
 from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head_config import HeadConfig

@@ -15,15 +15,15 @@ from feature_export.encoders import load_stack
 from feature_export.encoders.compute import Compute
 from tests.tiny_generators import musicgen, tangoflux
 from tests.tiny_generators.tokenizers import t5_tokenizer
-from tunejury_jax.applications.expert_iteration import Expert, Plan
-from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning, fine_tune
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning, fine_tune
+from tunejury_jax.applications.expert_iteration.rounds import Expert, Plan
+from tunejury_jax.applications.expert_iteration.selection import Selection
+from tunejury_jax.applications.expert_iteration.trainer import InProcess
 from tunejury_jax.applications.generators.musicgen import RECIPES as MUSICGEN_RECIPES
 from tunejury_jax.applications.generators.musicgen import MusicGen
 from tunejury_jax.applications.generators.oobleck import new_autoencoder
 from tunejury_jax.applications.generators.tangoflux import RECIPES, Flow, Sizes, TangoFlux
 from tunejury_jax.applications.prompts import Prompt
-from tunejury_jax.applications.trainer import InProcess
 from tunejury_jax.checkpoint import Checkpoint
 from tunejury_jax.head_config import HeadConfig
 from tunejury_jax.scorer import Scorer

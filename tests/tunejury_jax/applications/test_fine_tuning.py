@@ -7,7 +7,7 @@ import pytest
 import torch
 from toy_learner import ToyLearner
 
-from tunejury_jax.applications.fine_tuning import FineTuning, fine_tune
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning, fine_tune
 from tunejury_jax.applications.generators import TrainableGenerator
 
 HOW = FineTuning(learning_rate=0.01, iterations=12, batch_size=4, average=0.8, save_every=5, weight_decay=0.1)

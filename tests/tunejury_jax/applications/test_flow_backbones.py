@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 
 from feature_export.encoders.compute import Compute
 from feature_export.encoders.state_file import load_strictly, read_state
+from tunejury_jax.applications.ditto.network_digest import digest
 from tunejury_jax.applications.generators import DifferentiableGenerator, TrainableGenerator, denoising, oobleck
 from tunejury_jax.applications.generators.oobleck import from_examples
 from tunejury_jax.applications.generators.recipes import TokenRecipe
-from tunejury_jax.applications.network_digest import digest
 
 DURATION_S = 0.1
 PROMPTS = ["a calm piano", "drums, loud and fast", "a calm piano"]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from midi_factory import midi
 
-from tunejury_jax.applications.fluidsynth import FluidSynth
+from tunejury_jax.applications.release.fluidsynth import FluidSynth
 
 SOUNDFONTS = tuple(Path("/usr/share/sounds/sf2").glob("TimGM6mb.sf2"))
 installed = pytest.mark.skipif(

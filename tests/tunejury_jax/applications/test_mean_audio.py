@@ -14,11 +14,11 @@ import soundfile
 from random_heads import TOY_BLOCKS, random_state
 from toy_stack import TOY, toy_stack
 
-from tunejury_jax.applications.expert_iteration import Expert, Plan
-from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning
+from tunejury_jax.applications.expert_iteration.mean_audio import MeanAudio
+from tunejury_jax.applications.expert_iteration.rounds import Expert, Plan
+from tunejury_jax.applications.expert_iteration.selection import Selection
 from tunejury_jax.applications.generators import workers
-from tunejury_jax.applications.mean_audio import MeanAudio
 from tunejury_jax.applications.prompts import Prompt
 from tunejury_jax.blocks import Layout
 from tunejury_jax.checkpoint import Checkpoint

@@ -6,14 +6,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from tunejury_jax.applications.best_of_n import select
-from tunejury_jax.applications.over_optimisation import (
+from tunejury_jax.applications.best_of_n.over_optimisation import (
     Fit,
     best_of_n_kl,
     expected_best,
     fit_gao,
     over_optimisation,
 )
+from tunejury_jax.applications.best_of_n.selection import select
 from tunejury_jax.evaluation import estimates
 
 

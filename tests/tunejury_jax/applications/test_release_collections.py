@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from released_tables import published
 
-from tunejury_jax.applications.release_collections import COLLECTIONS, find_tracks
+from tunejury_jax.applications.release.collections import COLLECTIONS, find_tracks
 from tunejury_jax.released_scores import Rows, read_rows
 
 AUDIO = (".mp3", ".ogg", ".wav")

@@ -17,10 +17,11 @@ from released_tables import write_scores
 
 from feature_export.audio import SignalPath
 from feature_export.encoders import load_stack
-from tunejury_jax.applications import fluidsynth, release_scores
-from tunejury_jax.applications.release_collections import Track
-from tunejury_jax.applications.release_scores import score_release
-from tunejury_jax.applications.release_table import ReleaseTable
+from tunejury_jax.applications.release import fluidsynth
+from tunejury_jax.applications.release import scores as release_scores
+from tunejury_jax.applications.release.collections import Track
+from tunejury_jax.applications.release.scores import score_release
+from tunejury_jax.applications.release.table import ReleaseTable
 from tunejury_jax.cli import main
 from tunejury_jax.released_scores import read_record, read_scores
 from tunejury_jax.score_files import AudioFile

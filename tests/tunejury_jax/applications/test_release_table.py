@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tunejury_jax.applications.release_table import ReleaseTable
+from tunejury_jax.applications.release.table import ReleaseTable
 from tunejury_jax.released_scores import read_record, read_scores
 
 COLUMNS = ("track_id", "reward_score", "caption")

@@ -5,7 +5,7 @@ import pytest
 from released_tables import published
 from scipy.stats import spearmanr
 
-from tunejury_jax.applications.release_verify import compare
+from tunejury_jax.applications.release.verify import compare
 from tunejury_jax.released_scores import read_scores
 
 OLD = {"a": 1.0, "b": 2.0, "c": 3.0, "gone": 0.0}

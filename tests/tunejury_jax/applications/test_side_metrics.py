@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunejury_jax.applications.best_of_n import BestOfN
+from tunejury_jax.applications.best_of_n.selection import BestOfN
 from tunejury_jax.applications.candidates import Scored, list_candidates
 from tunejury_jax.applications.clip_sets import Captioned, ClipSets
 from tunejury_jax.applications.prompts import Prompt

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64
 
-from tunejury_jax.applications.best_of_n import Rewards
+from tunejury_jax.applications.best_of_n.selection import Rewards
 from tunejury_jax.evaluation.estimates import Estimate, estimate_mean
 
 __all__ = ["Fit", "OverOptimisation", "best_of_n_kl", "expected_best", "fit_gao", "over_optimisation"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tunejury_jax.applications.clip_sets import ClipSets
-from tunejury_jax.applications.ditto_folder import SIDES, DittoFolder
+from tunejury_jax.applications.ditto.folder import SIDES, DittoFolder
 from tunejury_jax.generation_metrics import Mad, clap_score, mad
 from tunejury_jax.selection import Embedding
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import soundfile
 
-from tunejury_jax.applications.fine_tuning import FineTuning
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning
 from tunejury_jax.applications.generators.worker import WorkerGenerator, read_worker
 from tunejury_jax.documents import write_whole
 

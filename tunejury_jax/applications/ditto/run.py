@@ -10,10 +10,10 @@ from torch import Tensor
 
 from tunejury_jax.applications.batches import Batches
 from tunejury_jax.applications.candidates import write_wave
-from tunejury_jax.applications.ditto import Ascent, Climb, Reward, climb
-from tunejury_jax.applications.ditto_folder import SIDES, DittoFolder, Outcome, Start
+from tunejury_jax.applications.ditto.folder import SIDES, DittoFolder, Outcome, Start
+from tunejury_jax.applications.ditto.network_digest import digest
+from tunejury_jax.applications.ditto.optimisation import Ascent, Climb, Reward, climb
 from tunejury_jax.applications.generators import DifferentiableGenerator
-from tunejury_jax.applications.network_digest import digest
 from tunejury_jax.applications.prompts import PREFIX
 from tunejury_jax.progress import progress
 from tunejury_jax.scorer import Scorer

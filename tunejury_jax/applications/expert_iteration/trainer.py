@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file
 
 from feature_export.weights.digests import sha256_of
-from tunejury_jax.applications.fine_tuning import STATE, FineTuning, fine_tune, save_tensors
+from tunejury_jax.applications.expert_iteration.fine_tuning import STATE, FineTuning, fine_tune, save_tensors
+from tunejury_jax.applications.expert_iteration.mean_audio import MeanAudio
 from tunejury_jax.applications.generators import Generator, TrainableGenerator, registry
 from tunejury_jax.applications.generators.cards import CARDS
 from tunejury_jax.applications.generators.provenance import TUNED
-from tunejury_jax.applications.mean_audio import MeanAudio
 from tunejury_jax.errors import one_of
 
 __all__ = ["InProcess", "Trainer", "load_trainer"]

@@ -7,9 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol, runtime_checkable
 
-from tunejury_jax.applications.fluidsynth import FluidSynth
-from tunejury_jax.applications.release_collections import Track
-from tunejury_jax.applications.release_table import ReleaseTable
+from tunejury_jax.applications.release.collections import Track
+from tunejury_jax.applications.release.fluidsynth import FluidSynth
+from tunejury_jax.applications.release.table import ReleaseTable
 from tunejury_jax.score_files import AudioFile
 
 __all__ = ["Outcome", "Score", "Scored", "score_release"]

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tunejury_jax.applications.over_optimisation import Fit
+from tunejury_jax.applications.best_of_n.over_optimisation import Fit
 from tunejury_jax.figures.canvas import BLUE, ORANGE, finish, new_figure
 
 __all__ = ["draw"]

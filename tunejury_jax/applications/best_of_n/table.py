@@ -1,13 +1,11 @@
 """Best of N in tables: which candidates were selected, and the curve over N."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tunejury_jax.applications.best_of_n import BestOfN
+from tunejury_jax.applications.best_of_n.selection import BestOfN
 
-__all__ = ["as_csv", "curve_rows", "flat_rows", "selected_rows"]
+__all__ = ["curve_rows", "selected_rows"]
 
 Row = dict[str, Any]
 
@@ -37,24 +35,3 @@ def curve_rows(found: BestOfN, metrics: Mapping[str, Sequence[Row]]) -> list[Row
         {"n": size, "reward": reward.to_json(), **{name: values[place] for name, values in metrics.items()}}
         for place, (size, reward) in enumerate(estimates)
     ]
-
-
-def flat_rows(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows with a column a number: an estimate `reward` becomes `reward`, `reward_low`, `reward_high`, `reward_n`."""
-    for row in rows:
-        flat = {}
-        for name, value in row.items():
-            if isinstance(value, Mapping):
-                flat |= {name: value["value"], **{f"{name}_{part}": value[part] for part in ("low", "high", "n")}}
-            else:
-                flat[name] = value
-        yield flat
-
-
-def as_csv(rows: Iterable[Row]) -> str:
-    """Rows as comma-separated values; the columns are those of all rows, and what a row lacks stays empty."""
-    rows, text = list(rows), io.StringIO()
-    table = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()

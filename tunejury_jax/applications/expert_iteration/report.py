@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tunejury_jax.applications.best_of_n_table import as_csv, flat_rows
 from tunejury_jax.applications.candidates import Scored
-from tunejury_jax.applications.expert_iteration import Judged
+from tunejury_jax.applications.expert_iteration.rounds import Judged
 from tunejury_jax.applications.listening_page import Player, Section, write_page
+from tunejury_jax.applications.row_tables import as_csv, flat_rows
 from tunejury_jax.documents import write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 from tunejury_jax.figures.canvas import COLOURS, finish, new_figure, save

@@ -18,13 +18,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunejury_jax.applications.best_of_n_table import as_csv
 from tunejury_jax.applications.candidates import Scored, generate_candidates, list_candidates, score_candidates
-from tunejury_jax.applications.expert_selection import Selection
-from tunejury_jax.applications.fine_tuning import FineTuning
+from tunejury_jax.applications.expert_iteration.fine_tuning import FineTuning
+from tunejury_jax.applications.expert_iteration.selection import Selection
+from tunejury_jax.applications.expert_iteration.trainer import Trainer
 from tunejury_jax.applications.generators import Generator
 from tunejury_jax.applications.prompts import PREFIX, Prompt
-from tunejury_jax.applications.trainer import Trainer
+from tunejury_jax.applications.row_tables import as_csv
 from tunejury_jax.documents import as_json, read_object, write_whole
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import difference

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tunejury_jax.applications.best_of_n import BestOfN
+from tunejury_jax.applications.best_of_n.selection import BestOfN
 from tunejury_jax.applications.candidates import Scored
 from tunejury_jax.applications.listening_page import Player, Section
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tunejury_jax.applications.best_of_n_table import as_csv
-from tunejury_jax.applications.ditto_folder import DittoFolder, Outcome
+from tunejury_jax.applications.ditto.folder import DittoFolder, Outcome
 from tunejury_jax.applications.listening_page import Player, Section, write_page
+from tunejury_jax.applications.row_tables import as_csv
 from tunejury_jax.documents import write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tunejury_jax.applications import best_of_n_plot, over_optimisation_plot
-from tunejury_jax.applications.best_of_n import BestOfN
-from tunejury_jax.applications.best_of_n_page import page_sections
-from tunejury_jax.applications.best_of_n_table import as_csv, curve_rows, flat_rows, selected_rows
+from tunejury_jax.applications.best_of_n import over_optimisation_plot, plot
+from tunejury_jax.applications.best_of_n.over_optimisation import OverOptimisation
+from tunejury_jax.applications.best_of_n.page import page_sections
+from tunejury_jax.applications.best_of_n.selection import BestOfN
+from tunejury_jax.applications.best_of_n.table import curve_rows, selected_rows
 from tunejury_jax.applications.listening_page import write_page
-from tunejury_jax.applications.over_optimisation import OverOptimisation
+from tunejury_jax.applications.row_tables import as_csv, flat_rows
 from tunejury_jax.applications.side_metrics import SideMetrics
 from tunejury_jax.documents import write_whole
 from tunejury_jax.figures.canvas import png
@@ -44,7 +45,7 @@ def write_report(found: BestOfN, out: Path, metrics: SideMetrics, facts: Mapping
     document = {"rows": rows, **measured, "reference_failed": metrics.reference_failed, **counts, **facts}
     _write_json(out / "curve.json", document)
     write_whole(out / "curve.csv", as_csv(flat_rows(rows)))
-    write_whole(out / "curve.png", png(best_of_n_plot.draw(document)))
+    write_whole(out / "curve.png", png(plot.draw(document)))
     pictures = [(title, out / name) for name, title in PICTURES.items() if (out / name).exists()]
     write_page(out / "listening.html", "Best of N", page_sections(found, pictures))
     return rows

@@ -1,0 +1,1 @@
+"""The best of N clips of a prompt, and what selecting costs."""

@@ -1,0 +1,1 @@
+"""Noise optimisation: clips of a higher reward from a frozen generator."""

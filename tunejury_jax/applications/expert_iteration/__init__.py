@@ -1,0 +1,1 @@
+"""Expert iteration: a generator that learns from its own best clips."""

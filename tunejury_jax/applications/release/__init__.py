@@ -1,0 +1,1 @@
+"""Scoring whole collections, as their published tables have them."""
