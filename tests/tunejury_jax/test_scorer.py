@@ -304,7 +304,7 @@ import trainers, tunejury_jax
 
 for package in (tunejury_jax, trainers):
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        if not module.name.startswith("tunejury_jax.bridge."):
+        if not module.name.startswith(("tunejury_jax.bridge.", "tunejury_jax.applications.")):
             importlib.import_module(module.name)
 
 from sealed_store import toy_store
