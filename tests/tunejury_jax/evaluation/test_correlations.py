@@ -2,8 +2,10 @@
 
 import itertools
 import math
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -45,6 +47,19 @@ def test_kendall_and_pearson_against_scipy(levels: int) -> None:
     x, y = drawn(2_000, levels, 5)
     assert kendall(x, y + x) == pytest.approx(scipy.stats.kendalltau(x, y + x).statistic, rel=1e-12)
     assert pearson(x, y + x) == pytest.approx(scipy.stats.pearsonr(x, y + x).statistic, rel=1e-12)
+
+
+@pytest.mark.parametrize(("name", "method"), [("srcc", "spearman"), ("lcc", "pearson"), ("ktau", "kendall")])
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_every_coefficient_against_pandas(
+    name: str, method: Literal["spearman", "pearson", "kendall"], levels: int
+) -> None:
+    """Which is what the benchmark's own code uses."""
+    generator = np.random.default_rng(levels)
+    x = generator.integers(levels, size=300).astype(float)
+    y = np.round(x + generator.normal(size=300) * levels / 2)
+    expected = pd.Series(x).corr(pd.Series(y), method=method)
+    assert COEFFICIENTS[name](x, y) == pytest.approx(expected, rel=1e-12)
 
 
 def test_pairwise_accuracy_by_hand() -> None:
