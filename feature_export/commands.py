@@ -1,6 +1,5 @@
 """What the export commands do, with their progress and what they print."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from tunejury_jax.progress import progress, say
 from tunejury_jax.shards import parse_shard
 from tunejury_jax.splits import assign_by_clip, assign_listed, read_split
 from tunejury_jax.store import FeatureStore, grow, repeated_clips, seal_store
+from tunejury_jax.workers import worker_count
 
 __all__ = ["demo", "encode", "export", "grow_dataset", "plan_source", "seal", "verify"]
 
@@ -110,7 +110,7 @@ def _encode(store: FeatureStore, stack: Stack, running: Running, shard: tuple[in
 
 
 def _limits(running: Running) -> Limits:
-    workers = len(os.sched_getaffinity(0)) if running.workers is None else running.workers
+    workers = worker_count(running.workers)
     return Limits(workers, running.memory_mib << 20, running.batch_seconds)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Embedding", "Selection"]
+__all__ = ["Embedding", "Selection", "require_reference"]
 
 Embedding = Literal["clap", "mert", "mert-max", "mert-all-layers", "muq", "mel"]
 """`mert` as TuneJury's heads read it, the mean over time of the last layer; its maximum over time; the mean over all
@@ -25,3 +25,9 @@ class Selection:
     """In this split."""
     ids: Path | None = None
     """Named in this file, one key (source/path) a line."""
+
+
+def require_reference(location: str | None) -> None:
+    """Raises a ValueError if a reference set was named and is not there; what lies behind a URL is not looked at."""
+    if location and "://" not in location and not Path(location).exists():
+        raise ValueError(f"reference: there is no {location}, expected a folder or a feature store")

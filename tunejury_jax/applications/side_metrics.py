@@ -1,7 +1,7 @@
 """What else changes while the reward rises: how well clips fit their prompts, how far they are from real music, and how
 unlike each other they are."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -35,6 +35,14 @@ class SideMetrics:
     embeddings: Mapping[str, Embedding]
     not_computed: Mapping[str, str]
     reference_failed: Mapping[str, str]
+
+    def gaps(self) -> Iterator[str]:
+        """What was not measured, a line each."""
+        for name, reason in self.not_computed.items():
+            yield f"{name}: not computed: {reason}"
+        if self.reference_failed:
+            path, reason = next(iter(self.reference_failed.items()))
+            yield f"{len(self.reference_failed)} files of the reference set cannot be used, such as {path}: {reason}"
 
 
 def side_metrics(

@@ -1,6 +1,5 @@
 """`tunejury best-of-n`: the best of the first N clips of each prompt, and what selecting costs."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,8 @@ import tyro
 
 from tunejury_jax.cli.generator_options import GeneratorOptions
 from tunejury_jax.extras import import_extra, require_licences
-from tunejury_jax.selection import Embedding
+from tunejury_jax.selection import Embedding, require_reference
+from tunejury_jax.workers import worker_count
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.best_of_n.over_optimisation import OverOptimisation
@@ -81,8 +81,7 @@ class BestOfNCommand:
         from tunejury_jax.applications.side_metrics import side_metrics
 
         prompts, sizes = read_prompts(self.prompts), check_sizes(self.n)
-        if self.reference and "://" not in self.reference and not Path(self.reference).exists():
-            raise ValueError(f"reference: there is no {self.reference}, expected a folder or a feature store")
+        require_reference(self.reference)
         scorer, judge = self._scorers()
         folder = self._folder(prompts, sizes[-1])
         candidates, encoder = list_candidates(folder, prompts, sizes[-1]), self._encoder(scorer)
@@ -157,7 +156,7 @@ class BestOfNCommand:
 
     @property
     def _workers(self) -> int:
-        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        return worker_count(self.workers)
 
     def _judge(self, judge: "Scorer", found: "BestOfN", facts: dict[str, Any]) -> None:
         from tunejury_jax.applications.best_of_n.over_optimisation import over_optimisation
@@ -183,11 +182,8 @@ def _show(found: "BestOfN", rows: list[dict[str, Any]], metrics: "SideMetrics") 
     ]
     prompts = len(found.prompts) - len(found.left_out)
     show(f"Best of the first N, {prompts} prompts", ("N", "reward (95 %)", *names), cells)
-    for name, reason in metrics.not_computed.items():
-        print(f"{name}: not computed: {reason}")
-    if metrics.reference_failed:
-        path, reason = next(iter(metrics.reference_failed.items()))
-        print(f"{len(metrics.reference_failed)} files of the reference set cannot be used, such as {path}: {reason}")
+    for line in metrics.gaps():
+        print(line)
     print(f"{len(found.scored) - len(found.failed)} candidates scored, {len(found.failed)} missing or failed")
     if found.left_out:
         ids = ", ".join(prompt.id for prompt in found.left_out[:SHOWN])

@@ -8,7 +8,7 @@ import tyro
 
 from tunejury_jax.cli.generator_options import GeneratorOptions
 from tunejury_jax.extras import import_extra, require_licences
-from tunejury_jax.selection import Embedding
+from tunejury_jax.selection import Embedding, require_reference
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.batches import Batches
@@ -80,8 +80,7 @@ class Ditto:
         from tunejury_jax.applications.ditto.report import summarise, write_report
 
         preset, batches = choose_preset(self.preset, self.generator), Batches(self.batch)
-        if self.reference and "://" not in self.reference and not Path(self.reference).exists():
-            raise ValueError(f"reference: there is no {self.reference}, expected a folder or a feature store")
+        require_reference(self.reference)
         starts, task = self._starts(preset), self._task(preset)
         folder = DittoFolder(self.out, task.identity())
         outcomes = self._outcomes(task, starts, folder, batches)

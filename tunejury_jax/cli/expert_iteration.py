@@ -1,6 +1,5 @@
 """`tunejury expert-iteration`: a generator learns from its own best clips, and what that costs."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +8,8 @@ import tyro
 
 from tunejury_jax.cli.generator_options import GeneratorOptions
 from tunejury_jax.extras import import_extra, require_licences
-from tunejury_jax.selection import Embedding
+from tunejury_jax.selection import Embedding, require_reference
+from tunejury_jax.workers import worker_count
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.clip_sets import ClipSets
@@ -93,8 +93,7 @@ class ExpertIteration:
         from tunejury_jax.applications.side_metrics import side_metrics
 
         prompts, plan = read_prompts(self.prompts), self._plan()
-        if self.reference and "://" not in self.reference and not Path(self.reference).exists():
-            raise ValueError(f"reference: there is no {self.reference}, expected a folder or a feature store")
+        require_reference(self.reference)
         scorer, trainer = self._scorer(), self._trainer()
         expert = Expert(trainer, scorer, prompts, plan, self.out, self._encoder(scorer))
         judged = self._judged(expert)
@@ -159,7 +158,7 @@ class ExpertIteration:
 
     @property
     def _workers(self) -> int:
-        return len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        return worker_count(self.workers)
 
 
 def _show(rows: list[dict[str, Any]], metrics: "SideMetrics", expert: "Expert") -> None:
@@ -170,11 +169,8 @@ def _show(rows: list[dict[str, Any]], metrics: "SideMetrics", expert: "Expert") 
     if names := tuple(metrics.by_name):
         title = "The same, and the change against the published weights"
         show(title, ("branch", "round", *names), [_costs(row, names) for row in rows])
-    for name, reason in metrics.not_computed.items():
-        print(f"{name}: not computed: {reason}")
-    if metrics.reference_failed:
-        path, reason = next(iter(metrics.reference_failed.items()))
-        print(f"{len(metrics.reference_failed)} files of the reference set cannot be used, such as {path}: {reason}")
+    for line in metrics.gaps():
+        print(line)
     if expert.failed:
         path, reason = next(iter(expert.failed.items()))
         print(f"{len(expert.failed)} clips failed and are not selected, such as {path}: {reason}")

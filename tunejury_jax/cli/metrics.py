@@ -1,6 +1,5 @@
 """`tunejury metrics fad | mad | clap-score | mpcd | reference`: what a generator's clips are like."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,6 +8,7 @@ import tyro
 
 from tunejury_jax.evaluation.printing import finish, show, show_counts, with_interval
 from tunejury_jax.selection import Embedding, Selection
+from tunejury_jax.workers import worker_count
 
 if TYPE_CHECKING:
     from tunejury_jax.applications.clip_sets import ClipSets
@@ -37,7 +37,7 @@ class Clips:
     def sets(self, embedding: Embedding) -> "ClipSets":
         from tunejury_jax.applications.clip_sets import ClipSets
 
-        workers = len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        workers = worker_count(self.workers)
         return ClipSets(embedding, self.cache, self.device, workers)
 
 

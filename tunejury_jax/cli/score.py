@@ -1,6 +1,5 @@
 """`tunejury score`: rewards of audio files."""
 
-import os
 from collections import Counter
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -12,6 +11,7 @@ import tyro
 
 from tunejury_jax.console import make_console
 from tunejury_jax.extras import import_extra, require_licences
+from tunejury_jax.workers import worker_count
 
 if TYPE_CHECKING:
     from tunejury_jax.score_files import AudioFile, ScoreRow
@@ -98,7 +98,7 @@ class Score:
         return scorer.with_percentiles(Percentiles.load(self.percentiles)) if self.percentiles else scorer
 
     def _limits(self) -> Any:
-        workers = len(os.sched_getaffinity(0)) if self.workers is None else self.workers
+        workers = worker_count(self.workers)
         limits = import_extra("feature_export.export", PURPOSE).Limits
         return limits(workers, self.memory_mib << 20, self.batch_seconds)
 

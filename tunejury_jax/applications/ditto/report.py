@@ -12,13 +12,14 @@ from tunejury_jax.applications.listening_page import Player, Section, write_page
 from tunejury_jax.applications.row_tables import as_csv
 from tunejury_jax.documents import write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
+from tunejury_jax.figures.canvas import BLUE
 
 __all__ = ["AGREEMENT", "draw_curves", "summarise", "write_report"]
 
 AGREEMENT = 1e-4
 """By how much the reward of a written clip may differ from the one that was optimised."""
 
-COLOUR, PALE = "#0072B2", "#A9CCE3"
+PALE = "#A9CCE3"
 FIGURES = ("before", "after", "gain")
 
 
@@ -48,7 +49,7 @@ def draw_curves(outcomes: Sequence[Outcome]) -> Figure:
         axes.plot(each.rewards, color=PALE, linewidth=0.8)
         axes.plot(each.best, each.rewards[each.best], "o", color=PALE, markerfacecolor="none", markersize=4)
     if whole := [each.rewards for each in curves if len(each.rewards) == longest]:
-        axes.plot(np.mean(whole, axis=0), "o-", color=COLOUR, label=f"mean of {len(whole)} prompts")
+        axes.plot(np.mean(whole, axis=0), "o-", color=BLUE, label=f"mean of {len(whole)} prompts")
         axes.legend(frameon=False)
     axes.set(xlabel="iterate", ylabel="reward", xticks=range(longest))
     axes.spines[["top", "right"]].set_visible(False)

@@ -7,14 +7,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import soundfile
 import torch
-from safetensors.torch import load_file
 
-from feature_export.weights.digests import sha256_of
 from tunejury_jax.applications.expert_iteration.fine_tuning import STATE, FineTuning, fine_tune, save_tensors
 from tunejury_jax.applications.expert_iteration.mean_audio import MeanAudio
 from tunejury_jax.applications.generators import Generator, TrainableGenerator, registry
 from tunejury_jax.applications.generators.cards import CARDS
-from tunejury_jax.applications.generators.provenance import TUNED
 from tunejury_jax.errors import one_of
 
 __all__ = ["InProcess", "Trainer", "load_trainer"]
@@ -84,9 +81,8 @@ class InProcess:
         trained, weights = self._generator.trained, self._generator.weights
         before = {name: value.detach().cpu().clone() for name, value in trained.state_dict().items()}
         told = dict(weights)
-        trained.load_state_dict(load_file(folder / TUNED_FILE))
-        weights[TUNED] = sha256_of(folder / TUNED_FILE)
         try:
+            registry.tune(self._generator, folder / TUNED_FILE)
             yield self._generator
         finally:
             trained.load_state_dict(before)

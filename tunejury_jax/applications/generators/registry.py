@@ -15,7 +15,7 @@ from tunejury_jax.applications.generators.worker import load_worker
 from tunejury_jax.errors import one_of
 from tunejury_jax.extras import import_extra
 
-__all__ = ["load_generator", "worker_file"]
+__all__ = ["load_generator", "tune", "worker_file"]
 
 WORKER = "worker:"
 
@@ -54,7 +54,7 @@ def load_generator(
     backbone = import_extra(f"{__package__}.{card.module}", card.name, "export,generate")
     generator = backbone.load(folder, chosen, compute or Compute(), name)
     if tuned is not None:
-        _tune(generator, tuned)
+        tune(generator, tuned)
     return generator
 
 
@@ -91,8 +91,16 @@ def _require(card: Card, folder: Path) -> None:
         )
 
 
-def _tune(generator: Generator, tuned: Path) -> None:
-    """Puts fine-tuned weights in place of the published ones; from then on they are part of the provenance."""
+def tune(generator: Generator, tuned: Path) -> None:
+    """Puts fine-tuned weights in place of the published ones; from then on they are part of the provenance.
+
+    Args:
+        generator: A backbone of this project.
+        tuned: A `.safetensors` file with the weights of its trained part.
+
+    Raises:
+        ValueError: The backbone cannot be fine-tuned, or the weights do not fit it.
+    """
     if not isinstance(generator, TrainableGenerator):
         raise ValueError(f"tuned: {generator.name} cannot be fine-tuned here")
     load_strictly(generator.trained, read_state(tuned), str(tuned))
