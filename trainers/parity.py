@@ -55,7 +55,7 @@ def run_steps(
         step = jax.jit(train_step, static_argnums=0)
         size, losses = max(len(target) for _, _, target in batches), []
         for batch in batches:
-            member, loss = step(Head(config.widths), member, hyper, _padded(batch, size), jax.random.key(0))
+            member, loss = step(Head(config.widths), member, hyper, _padded(batch, size), jax.random.key(0, impl="threefry2x32"))
             losses.append(float(loss))
         return {"state_dict": to_state_dict(member._asdict()), "losses": losses}
 

@@ -17,6 +17,8 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.extend.random import threefry_2x32
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
@@ -35,22 +37,34 @@ DROPOUT_LEVELS = 1 << 16
 
 
 class Linear(nn.Module):
-    """x @ kernel + bias with Kaiming normal initialisation (fan_out, ReLU gain) and an untrained bias.
+    """x @ weight.T + bias with Kaiming normal initialisation (fan_out, ReLU gain) and an untrained bias.
 
-    Columns may come in groups, each with a kernel of its own: x @ kernel = sum over groups of x_i @ kernel_i. A group
-    that is the same for both sides of a pair is multiplied once.
+    The weight is (features, dim), as torch keeps it. Columns may come in groups, each with a weight of its own:
+    x @ weight.T = sum over groups of x_i @ weight_i.T. A group that is the same for both sides of a pair is multiplied
+    once.
     """
 
     features: int
 
     @nn.compact
     def __call__(self, x: Columns) -> Float[Array, "*batch features"]:
-        kernel = self.param("kernel", _initial_kernel, x, self.features)
-        groups, kernels = (x, kernel) if isinstance(x, tuple) else ((x,), (kernel,))
+        weight = self.param("weight", _initial_weight, x, self.features)
+        groups, weights = (x, weight) if isinstance(x, tuple) else ((x,), (weight,))
         bias = self.param("bias", nn.initializers.zeros, (self.features,), groups[0].dtype)
-        precision = _precision()
-        first, *others = (jnp.matmul(group, k, precision=precision) for group, k in zip(groups, kernels, strict=True))
+        first, *others = (_product(group, own) for group, own in zip(groups, weights, strict=True))
         return sum(others, first) + jax.lax.stop_gradient(bias)
+
+
+def _product(
+    x: Float[Array, "*batch dim"], weight: Float[Array | np.ndarray, "features dim"]
+) -> Float[Array, "*batch features"]:
+    """x @ weight.T, as (weight @ x.T).T: on a CPU the other order copies the whole weight every time.
+
+    The barrier keeps the compiler from turning it round again.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    product = jax.lax.dot_general(weight, rows, (((1,), (1,)), ((), ())), precision=_precision())
+    return jax.lax.optimization_barrier(product).T.reshape(*x.shape[:-1], -1)
 
 
 def _precision() -> jax.lax.Precision | None:
@@ -59,10 +73,10 @@ def _precision() -> jax.lax.Precision | None:
     return None if chosen else jax.lax.Precision.HIGHEST
 
 
-def _initial_kernel(key: PRNGKeyArray, x: Columns, features: int) -> Columns:
+def _initial_weight(key: PRNGKeyArray, x: Columns, features: int) -> Columns:
     dims = [group.shape[-1] for group in x] if isinstance(x, tuple) else [x.shape[-1]]
     dtype = jax.tree.leaves(x)[0].dtype
-    whole = nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, (sum(dims), features), dtype)
+    whole = nn.initializers.variance_scaling(2.0, "fan_out", "normal")(key, (sum(dims), features), dtype).T
     return _split(whole, dims) if isinstance(x, tuple) else whole
 
 
@@ -135,10 +149,14 @@ class Head(nn.Module):
 def _drop(
     key: PRNGKeyArray, x: Float[Array, "*batch features"], rate: Float[Array, ""] | float
 ) -> Float[Array, "*batch features"]:
-    """Keeps each value with probability 1 - rate, to 1 / 65536: half the random bits cost half the time."""
+    """Keeps each value with probability 1 - rate, to 1 / 65536.
+
+    A hash of 64 bits serves four values; `jax.random.bits` would hash for each.
+    """
     keep = 1.0 - jnp.asarray(rate, x.dtype)
-    bits = jax.random.bits(key, x.shape, jnp.uint16).astype(jnp.uint32)
-    return jnp.where(bits < (keep * DROPOUT_LEVELS).astype(jnp.uint32), x / keep, 0.0)
+    words = threefry_2x32(jax.random.key_data(key), jax.lax.iota(jnp.uint32, (x.size + 1) // 2))
+    draws = jax.lax.bitcast_convert_type(words, jnp.uint16).ravel()[: x.size].reshape(x.shape)
+    return jnp.where(draws.astype(jnp.uint32) < (keep * DROPOUT_LEVELS).astype(jnp.uint32), x / keep, 0.0)
 
 
 def evaluate_head(head: Head, variables: Variables, x: Columns) -> Float[Array, "*sides batch"]:
@@ -156,20 +174,20 @@ def initialise(config: HeadConfig, key: PRNGKeyArray) -> Variables:
 
 def split_input(variables: Variables, dims: Sequence[int]) -> Variables:
     """The same head for features in groups of columns, of these widths."""
-    return _with_first_kernel(variables, _split(variables["params"]["linear_0"]["kernel"], dims))
+    return _with_first_weight(variables, _split(variables["params"]["linear_0"]["weight"], dims))
 
 
 def join_input(variables: Variables, keep: Sequence[bool]) -> Variables:
     """The same head for joined features of the groups to keep; it must have seen zeros for the others."""
-    kernels = variables["params"]["linear_0"]["kernel"]
-    return _with_first_kernel(variables, jnp.concatenate([k for k, kept in zip(kernels, keep, strict=True) if kept]))
+    groups = zip(variables["params"]["linear_0"]["weight"], keep, strict=True)
+    return _with_first_weight(variables, jnp.concatenate([weight for weight, kept in groups if kept], axis=1))
 
 
-def _with_first_kernel(variables: Variables, kernel: Columns) -> Variables:
+def _with_first_weight(variables: Variables, weight: Columns) -> Variables:
     params = variables["params"]
-    return {**variables, "params": {**params, "linear_0": {**params["linear_0"], "kernel": kernel}}}
+    return {**variables, "params": {**params, "linear_0": {**params["linear_0"], "weight": weight}}}
 
 
-def _split(kernel: Float[Array, "dim features"], dims: Sequence[int]) -> tuple[Float[Array, "_ features"], ...]:
+def _split(weight: Float[Array, "features dim"], dims: Sequence[int]) -> tuple[Float[Array, "features _"], ...]:
     offsets = itertools.accumulate(dims[:-1])
-    return tuple(jnp.split(kernel, list(offsets)))
+    return tuple(jnp.split(weight, list(offsets), axis=1))

@@ -1,8 +1,7 @@
 """The names under which a head's arrays are stored: those of the published PyTorch module.
 
 A published head is one `Sequential` called `net`: Linear, BatchNorm, ReLU, Dropout a hidden layer, so parameters sit
-at 0, 1, 4, 5, 8, 9, ... and the output at 4 * layers. torch keeps a Linear weight as [outputs, inputs], flax the
-transpose.
+at 0, 1, 4, 5, 8, 9, ... and the output at 4 * layers. A Linear weight is [outputs, inputs] there and here.
 """
 
 from collections.abc import Mapping
@@ -28,7 +27,7 @@ def _places(layers: int) -> dict[str, tuple[str, str, str]]:
     linears = [*((4 * layer, f"linear_{layer}") for layer in range(layers)), (4 * layers, "output")]
     places = {}
     for index, module in linears:
-        places[f"net.{index}.weight"] = ("params", module, "kernel")
+        places[f"net.{index}.weight"] = ("params", module, "weight")
         places[f"net.{index}.bias"] = ("params", module, "bias")
     for layer in range(layers):
         for torch_name, collection, array in (*_NORM, *_STATS):
@@ -43,7 +42,7 @@ def expected_shapes(config: HeadConfig) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (_, module, array) in _places(len(config.widths)).items():
         layer = len(config.widths) if module == "output" else int(module.rsplit("_", 1)[1])
-        shapes[name] = (outputs[layer], inputs[layer]) if array == "kernel" else (outputs[layer],)
+        shapes[name] = (outputs[layer], inputs[layer]) if array == "weight" else (outputs[layer],)
     return shapes
 
 
@@ -63,10 +62,9 @@ def infer_config(state: Mapping[str, np.ndarray]) -> HeadConfig:
 
 
 def to_state_dict(variables: Variables) -> StateDict:
-    """The head's arrays under their torch names and in torch's orientation."""
+    """The head's arrays under their torch names."""
     layers = len(variables["batch_stats"])
-    arrays = {name: np.asarray(variables[c][m][a]) for name, (c, m, a) in _places(layers).items()}
-    return {name: np.ascontiguousarray(array.T) for name, array in arrays.items()}
+    return {name: np.asarray(variables[c][m][a]) for name, (c, m, a) in _places(layers).items()}
 
 
 def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Variables:
@@ -85,7 +83,7 @@ def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Vari
     variables: dict[str, dict[str, dict[str, jnp.ndarray]]] = {"params": {}, "batch_stats": {}}
     for name, (collection, module, array) in _places(len(config.widths)).items():
         _check(name, state[name], shapes[name])
-        variables[collection].setdefault(module, {})[array] = jnp.asarray(state[name].T)
+        variables[collection].setdefault(module, {})[array] = jnp.asarray(state[name])
     return variables
 
 

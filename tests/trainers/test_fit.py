@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
 
 
 def test_what_comes_out_is_the_best_epoch():
-    (fitted,), rows = rows_of([replace(RECIPE, learning_rate=0.3, max_epochs=12, patience=12, min_delta=0.0, seed=1)])
+    (fitted,), rows = rows_of([replace(RECIPE, learning_rate=0.3, max_epochs=12, patience=12, min_delta=0.0, seed=2)])
     best = min(rows, key=lambda row: row.valid_loss)
     assert 1 < best.epoch < 12
     assert best.valid_accuracy not in (rows[0].valid_accuracy, rows[-1].valid_accuracy)
@@ -199,7 +199,7 @@ def test_a_fit_is_yielded_as_soon_as_its_head_ends():
 
 def test_a_head_of_some_blocks_has_only_their_weights():
     (_, fitted), *_ = fit({0: Recipe(RECIPE, DataConfig(blocks=("words",)))}, DATA)
-    assert fitted.variables["params"]["linear_0"]["kernel"].shape == (4, 6)
+    assert fitted.variables["params"]["linear_0"]["weight"].shape == (6, 4)
     assert fitted.valid_accuracy == 0.5
     assert_close(np.float32(fitted.valid_loss), np.float32(math.log(2)))
 

@@ -38,7 +38,7 @@ class Watched(Stacked):
         assert len(jax.tree.leaves(self._members)[0].sharding.device_set) == {devices}
         return found
 fits = dict(fit(recipes, toy_dataset(dtype=np.float64), executor=Watched))
-values = {{n: [f.valid_loss, *f.variables["params"]["linear_0"]["kernel"].ravel().tolist()] for n, f in fits.items()}}
+values = {{n: [f.valid_loss, *f.variables["params"]["linear_0"]["weight"].ravel().tolist()] for n, f in fits.items()}}
 print(json.dumps({{"heads": values, "lanes": lanes}}))
 """
 ROOT = Path(__file__).parents[2]

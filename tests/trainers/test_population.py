@@ -1,6 +1,7 @@
 """The engine against torch in float64, and the laws of an epoch: its steps, its order, its compilation, its memory."""
 
 import math
+from dataclasses import replace
 from functools import partial
 
 import jax
@@ -275,9 +276,9 @@ def test_a_head_that_does_not_see_a_block_is_a_head_without_it(x64):
     narrow = arrays._replace(clip=arrays.clip[1:])
     narrow_member, found = run_epoch(narrow_member, narrow_hyper, narrow, TRAIN, **SHAPE)
     assert_close(wide.valid_loss, found.valid_loss)
-    kernels = wide_member.params["linear_0"]["kernel"]
-    for wide_kernel, kernel in zip(kernels[1:], narrow_member.params["linear_0"]["kernel"], strict=True):
-        assert_close(wide_kernel, kernel, 1e-9)
+    weights = wide_member.params["linear_0"]["weight"]
+    for wide_weight, weight in zip(weights[1:], narrow_member.params["linear_0"]["weight"], strict=True):
+        assert_close(wide_weight, weight, 1e-9)
 
 
 @pytest.mark.parametrize("rows", [4, 11])
@@ -291,6 +292,15 @@ def test_scores_are_those_of_the_head_in_chunks_of_any_size(monkeypatch, rows):
     assert_close(found_of(arrays), expected.T)
     swapped = arrays._replace(index=arrays.index[:, jnp.asarray([1, 0, 2])])
     np.testing.assert_array_equal(found_of(swapped), found_of(arrays)[:, ::-1])
+
+
+def test_a_seed_means_the_same_head_whatever_random_numbers_jax_prefers():
+    recipe, found = replace(RECIPE, dropout=0.3), []
+    for preferred in ("threefry2x32", "rbg"):
+        with jax.default_prng_impl(preferred):
+            member, hyper = fresh(recipe)
+            found.append(run_epoch(member, hyper, some_arrays(), TRAIN, **SHAPE)[1])
+    assert found[0] == found[1]
 
 
 def test_a_head_without_an_opinion_is_undecided():

@@ -11,7 +11,7 @@ import torch
 from closeness import assert_close
 from torch_twin import Twin
 
-from tunejury_jax.head import Head, evaluate_head, initialise, join_input, split_input
+from tunejury_jax.head import Head, _drop, evaluate_head, initialise, join_input, split_input
 from tunejury_jax.head_config import PAPER_WIDTHS, HeadConfig
 from tunejury_jax.losses import pair_loss
 from tunejury_jax.state_dict import from_state_dict, to_state_dict
@@ -129,10 +129,10 @@ def test_gradients_are_torchs(twin, x64):
     margin = twin.train()(torch.from_numpy(a)) - twin(torch.from_numpy(b))
     torch.nn.functional.binary_cross_entropy_with_logits(margin, torch.from_numpy(target)).backward()
     for layer, (linear, norm) in enumerate(zip(twin.linears, twin.norms, strict=False)):
-        assert_close(found[f"linear_{layer}"]["kernel"], linear.weight.grad.numpy().T)
+        assert_close(found[f"linear_{layer}"]["weight"], linear.weight.grad.numpy())
         assert_close(found[f"norm_{layer}"]["scale"], norm.weight.grad.numpy())
         assert_close(found[f"norm_{layer}"]["bias"], norm.bias.grad.numpy())
-    assert_close(found["output"]["kernel"], twin.linears[-1].weight.grad.numpy().T)
+    assert_close(found["output"]["weight"], twin.linears[-1].weight.grad.numpy())
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])
@@ -182,7 +182,7 @@ def test_hidden_widths_are_checked(widths):
 def test_initial_weights_are_kaiming_normal_by_outputs_whatever_the_inputs(input_dim):
     params = fresh(HeadConfig(input_dim, (600, 40)), KEY)["params"]
     for name, outputs in (("linear_0", 600), ("linear_1", 40), ("output", 1)):
-        weights = np.asarray(params[name]["kernel"], np.float64).ravel()
+        weights = np.asarray(params[name]["weight"], np.float64).ravel()
         ratio, spread = weights.var() / (2 / outputs), np.sqrt(2 / len(weights))
         assert abs(ratio - 1) < 5 * spread, name
         # Not truncated: a normal has 1.24 % beyond 2.5 deviations.
@@ -232,6 +232,21 @@ def test_dropout_drops_its_share_and_scales_the_rest(rate):
     assert_close(scores[kept], np.full(kept.sum(), 1 / (1 - rate)), tolerance=1e-6)
     assert abs((~kept).mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / kept.size)
     assert not np.array_equal(kept[0], kept[1])
+
+
+@pytest.mark.parametrize("distance", [1, 2, 3, 4, 5000])
+def test_dropout_of_a_row_tells_nothing_of_another(distance):
+    # Four draws come from one hash, those of neighbours among them.
+    kept = np.asarray(dropped(0.5)).ravel() != 0
+    same = (kept[distance:] == kept[:-distance]).mean()
+    assert abs(same - 0.5) < 4 * 0.5 / np.sqrt(kept.size - distance)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_dropout_of_any_number_of_values(rows):
+    found = _drop(KEY, jnp.ones((rows, 1)), 0.5)
+    assert found.shape == (rows, 1)
+    assert set(np.unique(found)) <= {0.0, 2.0}
 
 
 def test_dropout_follows_from_the_key_and_none_is_none():
