@@ -24,9 +24,10 @@ from benchmarks.measure import Spread, alternate, save
 from benchmarks.random_weights import placed_weights
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.upstream_export import extract
-from feature_export.audio import SignalPath
-from feature_export.encoders import Compute, Stack, load_stack
+from feature_export.audio import SignalPath, Waveform, load, mono
+from feature_export.encoders import Compute, Stack, WindowedEncoder, load_stack
 from feature_export.export import Encoding, Limits, plan
+from feature_export.resample import resample
 from tunejury_jax.console import command
 from tunejury_jax.pairs import Pair, Span
 from tunejury_jax.store import seal_store
@@ -103,7 +104,7 @@ class _Bench:
 
 
 def main(config: Export) -> None:
-    """Measures and writes `benchmarks/results/export.json`, or `export_tiny.json`."""
+    """Measures and writes `benchmarks/results/export.json`, or `export_autocast.json`; `_tiny` for tiny networks."""
     spans = _spans(config)
     sets = {"distinct": _pairs(spans, config.clips // 2), "repeated": _pairs(spans, _repeated(config.clips))}
     with TemporaryDirectory() as folder, placed_weights(config.tiny):
@@ -114,13 +115,14 @@ def main(config: Export) -> None:
             rivals[f"ours, {name}"] = lambda name=name, pairs=pairs: bench.run_ours(name, pairs)
             rivals[f"upstream, {name}"] = lambda pairs=pairs: bench.run_upstream(pairs)
         spreads = alternate(rivals, config.rounds)
+        apart = _apart(bench, spans)
     sides = {name: 2 * len(pairs) for name, pairs in sets.items()}
-    document = _document(config, sides, spreads, bench.busy)
-    path = save("export_tiny" if config.tiny else "export", document)
+    document = {**_document(config, sides, spreads, bench.busy), "relative_difference": apart}
+    path = save("export" + "_autocast" * config.autocast + "_tiny" * config.tiny, document)
     for rival, row in document["runs"].items():
         times = f"{row['median']:8.2f} s ({row['low']:.2f} to {row['high']:.2f})"
         print(f"{rival:20s} {times}, {row['clips_per_s']:.3f} clips/s")
-    print(f"{document['ratios']}, encoder busy {document['encoder_busy']}\nWritten: {path}")
+    print(f"{document['ratios']}, encoder busy {document['encoder_busy']}, apart {apart}\nWritten: {path}")
 
 
 def _document(
@@ -141,6 +143,23 @@ def _document(
         "ratios_low": {name: spreads[f"upstream, {name}"].low / spreads[f"ours, {name}"].high for name in sides},
         "encoder_busy": {name: min(shares[-config.rounds :]) for name, shares in busy.items()},
     }
+
+
+def _apart(bench: _Bench, spans: Sequence[tuple[str, Span]]) -> dict[str, float]:
+    """|ours - published loop's| / |published loop's| of the clip where it is largest, for each network."""
+    found: dict[str, float] = {}
+    for name, span in spans:
+        decoded = load(bench.config.audio / name, span)
+        for ours, upstream in zip(bench.ours.audio, bench.upstream.audio, strict=True):
+            if not isinstance(ours, WindowedEncoder):
+                continue
+            rate_hz = ours.sample_rate_hz or decoded.sample_rate_hz
+            wave = Waveform(resample(mono(decoded), decoded.sample_rate_hz, rate_hz)[None], rate_hz)
+            with torch.no_grad():
+                a, b = ours.embed(wave).double(), upstream.embed(wave).double()
+            apart = ((a - b).norm() / b.norm()).item()
+            found[ours.block.name] = max(apart, found.get(ours.block.name, 0.0))
+    return found
 
 
 def _spans(config: Export) -> list[tuple[str, Span]]:

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-__all__ = ["Spread", "alternate", "manifest", "save"]
+__all__ = ["Spread", "alternate", "manifest", "paired_ratio", "save", "spread", "time_rounds"]
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("tunejury-jax", "jax", "jaxlib", "flax", "optax", "torch", "transformers", "numpy")
 
 
 class Spread(NamedTuple):
-    """Seconds of one rival over the rounds: median, quartiles and best."""
+    """Over the rounds: median, quartiles and best of one rival's seconds, or of a ratio."""
 
     median: float
     low: float
@@ -30,7 +30,12 @@ class Spread(NamedTuple):
 
 
 def alternate(rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, Spread]:
-    """Times rivals round by round, so that a noisy minute hits all of them alike.
+    """`time_rounds`, summed up."""
+    return {name: spread(seconds) for name, seconds in time_rounds(rivals, rounds, warm_up).items()}
+
+
+def time_rounds(rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 1) -> dict[str, np.ndarray]:
+    """Seconds of rivals, timed round by round, so that a noisy minute hits all of them alike.
 
     Args:
         rivals: Name -> one unit of work, which must have finished when it returns (block until ready).
@@ -45,7 +50,19 @@ def alternate(rivals: Mapping[str, Callable[[], object]], rounds: int, warm_up: 
             rivals[name]()
             if number >= 0:
                 seconds[name].append(time.perf_counter() - started)
-    return {name: _spread(np.array(values)) for name, values in seconds.items()}
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def paired_ratio(rival: np.ndarray, ours: np.ndarray) -> dict[str, float]:
+    """How many times slower the rival is, round by round: what slows a whole round down cancels."""
+    ratio = spread(rival / ours)
+    return {"median": ratio.median, "low": ratio.low, "high": ratio.high}
+
+
+def spread(values: np.ndarray) -> Spread:
+    """Sums up the rounds of one rival."""
+    low, median, high = np.quantile(values, [0.25, 0.5, 0.75])
+    return Spread(float(median), float(low), float(high), float(values.min()), len(values))
 
 
 def manifest() -> dict[str, Any]:
@@ -67,11 +84,6 @@ def save(name: str, document: Mapping[str, Any]) -> Path:
     path = ROOT / "benchmarks" / "results" / f"{name}.json"
     path.write_text(json.dumps({**document, "manifest": manifest()}, indent=2) + "\n")
     return path
-
-
-def _spread(seconds: np.ndarray) -> Spread:
-    low, median, high = np.quantile(seconds, [0.25, 0.5, 0.75])
-    return Spread(float(median), float(low), float(high), float(seconds.min()), len(seconds))
 
 
 def _git(*arguments: str) -> str:

@@ -22,7 +22,7 @@ import jax
 import numpy as np
 import torch
 
-from benchmarks.measure import ROOT, Spread, alternate, save
+from benchmarks.measure import ROOT, Spread, paired_ratio, save, spread, time_rounds
 from benchmarks.ours import our_epochs
 from benchmarks.synthetic import COUNTS, PaperSize, paper_size
 from benchmarks.upstream_loop import BATCH, LOADER, RESIDENT, UPSTREAM, write_pair
@@ -73,17 +73,17 @@ def main(config: UpstreamEpoch) -> None:
                 "ours": our_epochs(data.arrays, pairs, TrainConfig(batch_size=BATCH))
             }
             rivals |= {name: partial(run_torch, name) for name in (UPSTREAM, LOADER, RESIDENT)}
-            spreads = alternate(rivals, config.rounds)
-    rows = {name: _row(spread, total) for name, spread in spreads.items()}
-    path = save("upstream_epoch", _document(config, file_bytes, rows, spreads))
+            seconds = time_rounds(rivals, config.rounds)
+    rows = {name: _row(spread(values), total) for name, values in seconds.items()}
+    path = save("upstream_epoch", _document(config, file_bytes, rows, seconds))
     for name, row in rows.items():
         times = f"{row['median']:7.3f} s ({row['low']:.3f} to {row['high']:.3f}), best {row['best']:.3f}"
         print(f"{name:24s} {times}, {row['pairs_per_s']:6.0f} pairs/s")
-    print(f"{_ratios(spreads)}\nWritten: {path}")
+    print(f"{_ratios(seconds)}\nWritten: {path}")
 
 
 def _document(
-    config: UpstreamEpoch, file_bytes: int, rows: dict[str, dict[str, float]], spreads: dict[str, Spread]
+    config: UpstreamEpoch, file_bytes: int, rows: dict[str, dict[str, float]], seconds: dict[str, np.ndarray]
 ) -> dict[str, Any]:
     return {
         "unit": "s an epoch: training on every train pair, then validation",
@@ -95,23 +95,23 @@ def _document(
         "torch_threads": torch.get_num_threads(),
         "files": {"bytes": file_bytes, "state": FILE_STATE},
         "epochs": rows,
-        **_ratios(spreads),
+        **_ratios(seconds),
     }
 
 
-def _row(spread: Spread, pairs: int) -> dict[str, float]:
-    seconds = {name: value for name, value in spread._asdict().items() if name != "rounds"}
-    return seconds | {"pairs_per_s": pairs / spread.median}
+def _row(times: Spread, pairs: int) -> dict[str, float]:
+    seconds = {name: value for name, value in times._asdict().items() if name != "rounds"}
+    return seconds | {"pairs_per_s": pairs / times.median}
 
 
-def _ratios(spreads: dict[str, Spread]) -> dict[str, float]:
-    """Medians, and each time the quartile that is bad for one against the one that is good for the other."""
-    ours, upstream = spreads["ours"], spreads[UPSTREAM]
+def _ratios(seconds: dict[str, np.ndarray]) -> dict[str, float]:
+    """Round by round: median and quartiles."""
+    upstream = paired_ratio(seconds[UPSTREAM], seconds["ours"])
     return {
-        "ratio_vs_upstream_epoch": upstream.median / ours.median,
-        "ratio_vs_upstream_epoch_low": upstream.low / ours.high,
-        "ratio_vs_upstream_epoch_high": upstream.high / ours.low,
-        "ratio_vs_torch_resident": spreads[RESIDENT].median / ours.median,
+        "ratio_vs_upstream_epoch": upstream["median"],
+        "ratio_vs_upstream_epoch_low": upstream["low"],
+        "ratio_vs_upstream_epoch_high": upstream["high"],
+        "ratio_vs_torch_resident": paired_ratio(seconds[RESIDENT], seconds["ours"])["median"],
     }
 
 
