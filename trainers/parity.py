@@ -54,8 +54,9 @@ def run_steps(
         member = start_member(from_state_dict(state_dict, config), hyper)
         step = jax.jit(train_step, static_argnums=0)
         size, losses = max(len(target) for _, _, target in batches), []
+        key = jax.random.key(0, impl="threefry2x32")  # asked for, though nothing is dropped
         for batch in batches:
-            member, loss = step(Head(config.widths), member, hyper, _padded(batch, size), jax.random.key(0, impl="threefry2x32"))
+            member, loss = step(Head(config.widths), member, hyper, _padded(batch, size), key)
             losses.append(float(loss))
         return {"state_dict": to_state_dict(member._asdict()), "losses": losses}
 
