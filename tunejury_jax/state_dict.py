@@ -62,13 +62,13 @@ def infer_config(state: Mapping[str, np.ndarray]) -> HeadConfig:
 
 
 def to_state_dict(variables: Variables) -> StateDict:
-    """The head's arrays under their torch names."""
+    """Copies of the head's arrays under their torch names."""
     layers = len(variables["batch_stats"])
-    return {name: np.asarray(variables[c][m][a]) for name, (c, m, a) in _places(layers).items()}
+    return {name: np.array(variables[c][m][a]) for name, (c, m, a) in _places(layers).items()}
 
 
 def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Variables:
-    """The flax variables of a head's arrays; the arrays keep their type.
+    """The flax variables of a head's arrays: copies, of the same type.
 
     torch's counters `num_batches_tracked` are passed over: with a fixed momentum nothing depends on them.
 
@@ -83,7 +83,7 @@ def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Vari
     variables: dict[str, dict[str, dict[str, jnp.ndarray]]] = {"params": {}, "batch_stats": {}}
     for name, (collection, module, array) in _places(len(config.widths)).items():
         _check(name, state[name], shapes[name])
-        variables[collection].setdefault(module, {})[array] = jnp.asarray(state[name])
+        variables[collection].setdefault(module, {})[array] = jnp.array(state[name])
     return variables
 
 
