@@ -83,7 +83,8 @@ def from_state_dict(state: Mapping[str, np.ndarray], config: HeadConfig) -> Vari
     variables: dict[str, dict[str, dict[str, jnp.ndarray]]] = {"params": {}, "batch_stats": {}}
     for name, (collection, module, array) in _places(len(config.widths)).items():
         _check(name, state[name], shapes[name])
-        variables[collection].setdefault(module, {})[array] = jnp.array(state[name])
+        # JAX reads a NumPy array after the call has returned, when it may have been changed: hence a copy of our own.
+        variables[collection].setdefault(module, {})[array] = jnp.asarray(np.array(state[name]))
     return variables
 
 

@@ -55,24 +55,21 @@ def test_arrays_keep_their_type(state):
     assert {leaf.dtype for leaf in jax.tree.leaves(halves)} == {np.dtype(np.float16)}
 
 
-def aligned(array):
-    """A copy at an address from which JAX takes arrays without copying."""
-    buffer = np.empty(array.nbytes + 64, np.uint8)
-    start = -buffer.ctypes.data % 64
-    found = buffer[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
-    found[...] = array
-    return found
+def test_a_change_of_the_arrays_it_came_from_does_not_reach_a_head():
+    # JAX's own copy of an array of this size is often not yet made when the next line runs.
+    config = HeadConfig(2048, (1024,))
+    original = {name: np.ones(shape, np.float32) for name, shape in expected_shapes(config).items()}
+    for _ in range(20):
+        mine = {name: values.copy() for name, values in original.items()}
+        variables = from_state_dict(mine, config)
+        mine["net.0.weight"][...] = 7
+        np.testing.assert_array_equal(variables["params"]["linear_0"]["weight"], 1)
 
 
-def test_nothing_is_shared_with_the_arrays_it_came_from(state):
-    mine = {name: aligned(values) for name, values in state.items()}
-    variables = from_state_dict(mine, infer_config(state))
-    for values in mine.values():
+def test_a_change_of_the_arrays_a_head_gave_does_not_reach_it(state):
+    variables = from_state_dict(state, infer_config(state))
+    for values in to_state_dict(variables).values():
         values[...] = 7
-    back = to_state_dict(variables)
-    for name, values in back.items():
-        np.testing.assert_array_equal(values, state[name])
-        values[...] = 8
     for name, values in to_state_dict(variables).items():
         np.testing.assert_array_equal(values, state[name])
 
