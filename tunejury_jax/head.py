@@ -10,6 +10,7 @@ exactly zero, so a head trained from scratch keeps them at 0, and an imported he
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -62,9 +63,10 @@ def _product(
 
     The barrier keeps the compiler from turning it round again.
     """
-    rows = x.reshape(-1, x.shape[-1])
+    *batch, dim = x.shape
+    rows = x.reshape(math.prod(batch), dim)
     product = jax.lax.dot_general(weight, rows, (((1,), (1,)), ((), ())), precision=_precision())
-    return jax.lax.optimization_barrier(product).T.reshape(*x.shape[:-1], -1)
+    return jax.lax.optimization_barrier(product).T.reshape(*batch, weight.shape[0])
 
 
 def _precision() -> jax.lax.Precision | None:
