@@ -24,10 +24,9 @@ from benchmarks.measure import Spread, alternate, save
 from benchmarks.random_weights import placed_weights
 from benchmarks.stopwatch import Stopwatch
 from benchmarks.upstream_export import extract
-from feature_export.audio import SignalPath, Waveform, load, mono
-from feature_export.encoders import Compute, Stack, WindowedEncoder, load_stack
+from feature_export.audio import SignalPath, load
+from feature_export.encoders import Compute, Stack, load_stack
 from feature_export.export import Encoding, Limits, plan
-from feature_export.resample import resample
 from tunejury_jax.console import command
 from tunejury_jax.pairs import Pair, Span
 from tunejury_jax.store import seal_store
@@ -146,19 +145,18 @@ def _document(
 
 
 def _apart(bench: _Bench, spans: Sequence[tuple[str, Span]]) -> dict[str, float]:
-    """|ours - published loop's| / |published loop's| of the clip where it is largest, for each network."""
+    """|ours - float32| / |float32| of the clip where it is largest, for each network."""
     found: dict[str, float] = {}
     for name, span in spans:
         decoded = load(bench.config.audio / name, span)
-        for ours, upstream in zip(bench.ours.audio, bench.upstream.audio, strict=True):
-            if not isinstance(ours, WindowedEncoder):
-                continue
-            rate_hz = ours.sample_rate_hz or decoded.sample_rate_hz
-            wave = Waveform(resample(mono(decoded), decoded.sample_rate_hz, rate_hz)[None], rate_hz)
-            with torch.no_grad():
-                a, b = ours.embed(wave).double(), upstream.embed(wave).double()
-            apart = ((a - b).norm() / b.norm()).item()
-            found[ours.block.name] = max(apart, found.get(ours.block.name, 0.0))
+        with torch.no_grad():
+            ours, upstream = (
+                stack.embed_samples(decoded.samples, decoded.sample_rate_hz) for stack in (bench.ours, bench.upstream)
+            )
+        for block, features in ours.items():
+            expected = upstream[block].double()
+            apart = ((features.double() - expected).norm() / expected.norm()).item()
+            found[block] = max(apart, found.get(block, 0.0))
     return found
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from trainers.population import Hyper, start_member, train_step
+from trainers.population import Hyper, seed_key, start_member, train_step
 from trainers.recipe import TrainConfig
 from trainers.view import View
 from tunejury_jax.head import Head
@@ -54,7 +54,7 @@ def run_steps(
         member = start_member(from_state_dict(state_dict, config), hyper)
         step = jax.jit(train_step, static_argnums=0)
         size, losses = max(len(target) for _, _, target in batches), []
-        key = jax.random.key(0, impl="threefry2x32")  # asked for, though nothing is dropped
+        key = seed_key(hyper)  # asked for, though nothing is dropped
         for batch in batches:
             member, loss = step(Head(config.widths), member, hyper, _padded(batch, size), key)
             losses.append(float(loss))

@@ -34,6 +34,7 @@ __all__ = [
     "order_pairs",
     "run_epoch",
     "scores",
+    "seed_key",
     "start_member",
     "train_step",
 ]
@@ -108,7 +109,7 @@ class EpochMetrics(NamedTuple):
 
 def init_member(widths: tuple[int, ...], dims: Sequence[int], hyper: Hyper) -> Member:
     """A fresh member for inputs in groups of these widths; its weights are a function of its seed."""
-    variables = initialise(HeadConfig(sum(dims), widths), jax.random.fold_in(_key(hyper), 0))
+    variables = initialise(HeadConfig(sum(dims), widths), jax.random.fold_in(seed_key(hyper), 0))
     return start_member(split_input(variables, dims), hyper)
 
 
@@ -167,7 +168,7 @@ def epoch(
         batch_size: Pairs a step; the last step of an epoch is shorter.
     """
     head, number = Head(widths), member.epoch + 1
-    order_key, dropout_key = jax.random.split(jax.random.fold_in(_key(hyper), number))
+    order_key, dropout_key = jax.random.split(jax.random.fold_in(seed_key(hyper), number))
     order = order_pairs(order_key, pairs.train, hyper.view.train, batch_size)
 
     def step(index: Int32[Array, ""], state: tuple[Member, Array]) -> tuple[Member, Array]:
@@ -226,8 +227,8 @@ def scores(
     return jax.lax.map(of_pair, rows, batch_size=SCORE_CHUNK)
 
 
-def _key(hyper: Hyper) -> PRNGKeyArray:
-    """Of one kind whatever JAX is configured to, so that a seed means the same head everywhere."""
+def seed_key(hyper: Hyper) -> PRNGKeyArray:
+    """The key of a head, of one kind whatever JAX is configured to, so that a seed means the same head everywhere."""
     return jax.random.key(hyper.seed, impl="threefry2x32")
 
 
