@@ -123,7 +123,7 @@ def _write_files(folder: Path, data: PaperSize, pairs: Pairs) -> int:
         for number, row in enumerate(np.asarray(rows)):
             a, b, text = index[row].tolist()
             side_a, side_b = ([block[side] for block in clip] for side in (a, b))
-            write_pair(folder / split / f"{number:06d}.pt", side_a, side_b, prompt[text], target[row])
+            write_pair(folder / split / f"{number:06d}.pt", side_a, side_b, prompt[text], target[row].item())
     return sum(path.stat().st_size for path in folder.rglob("*.pt"))
 
 

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from feature_export.audio import Waveform
 from feature_export.decode import Span
-from feature_export.encoders import Encoder, Stack, WindowedEncoder
+from feature_export.encoders import Encoder, Stack
 from feature_export.export import Limits
 from feature_export.export.clips import encode_clips
 from feature_export.export.rows import Rows
@@ -73,7 +73,6 @@ class ClipEncoder:
         self._specs = _specs(stack, stack.audio_encoders)
         self._clip_cache = cache and _cache(cache, self._specs)
         self._prompt_cache = cache and _cache(cache, _specs(stack, stack.text))
-        self._windowed = [encoder for encoder in stack.audio_encoders if isinstance(encoder, WindowedEncoder)]
         self.prompt = lru_cache(PROMPTS_KEPT)(self._prompt)
 
     def files(
@@ -128,7 +127,7 @@ class ClipEncoder:
         numbers = range(len(clips))
         rows = Rows(numbers, self._specs)
         own = islice(prepared, len(clips))
-        encoded = encode_clips(numbers, own, self._windowed, self._limits, rows, on_clips)
+        encoded = encode_clips(numbers, own, self._stack, self._limits, rows, on_clips)
         self.halved += encoded.halved
         of_each = [
             EncodedClip({name: values[row] for name, values in rows.values.items()}, rows.failed.get(row))

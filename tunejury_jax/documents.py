@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_json", "fill_whole", "parse_object", "read_bounded", "read_object", "write_whole"]
+__all__ = ["as_json", "fill_whole", "parse_object", "read_bounded", "read_object", "write_json", "write_whole"]
 
 
 def read_bounded(path: Path, max_bytes: int) -> bytes:
@@ -55,6 +55,11 @@ def parse_object(data: bytes, name: str, max_bytes: int) -> dict[str, Any]:
 def as_json(document: Any) -> Any:
     """The document as JSON will give it back: tuples as lists, keys as text."""
     return json.loads(json.dumps(document))
+
+
+def write_json(path: Path, document: Any, sort_keys: bool = False) -> None:
+    """Writes a document by `write_whole`, a value a line, for people to read too."""
+    write_whole(path, json.dumps(document, indent=1, sort_keys=sort_keys) + "\n")
 
 
 def write_whole(path: Path, data: str | bytes) -> None:

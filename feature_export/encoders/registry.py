@@ -75,7 +75,8 @@ def load_stack(families: Sequence[str], path: SignalPath, compute: Compute | Non
         one_of("encoders", family, tuple(FAMILIES))
     if not families or len(set(families)) != len(families):
         raise ValueError(f"encoders: expected at least one of {list(FAMILIES)}, each once, got {list(families)}")
-    return _joined([FAMILIES[family].make(path, compute or Compute()) for family in families], path)
+    compute = compute or Compute()
+    return _joined([FAMILIES[family].make(path, compute) for family in families], path, compute.device)
 
 
 def stack_from_provenance(provenance: Mapping[str, Mapping[str, Any]], device: str | None = None) -> Stack:
@@ -91,12 +92,13 @@ def stack_from_provenance(provenance: Mapping[str, Mapping[str, Any]], device: s
     """
     wanted = {block: _family(block, fields) for block, fields in provenance.items() if block != SignalFacts.block.name}
     path = _recorded_path(provenance)
+    device = device or Compute.best().device
     parts = [
         _only(FAMILIES[name].make(path, _compute(provenance[own[0]], device)), own)
         for name in dict.fromkeys(wanted.values())
         if (own := [block for block, family in wanted.items() if family == name])
     ]
-    stack = _joined(parts, path)
+    stack = _joined(parts, path, device)
     differences = list(_differences(provenance, stack.provenance()))
     if differences:
         raise ValueError("provenance: this version would make other features: " + "; ".join(differences))
@@ -111,15 +113,14 @@ def _family(block: str, fields: Mapping[str, Any]) -> str:
     return makers[one_of(f"{block}.backend", fields.get("backend", "native"), tuple(makers))]
 
 
-def _compute(fields: Mapping[str, Any], device: str | None) -> Compute:
-    autocast = fields.get("dtype") == Compute(autocast=True).dtype
-    return Compute.best(autocast) if device is None else Compute(device, autocast)
+def _compute(fields: Mapping[str, Any], device: str) -> Compute:
+    return Compute(device, autocast=fields.get("dtype") == Compute(autocast=True).dtype)
 
 
-def _joined(parts: Sequence[Encoders], path: SignalPath) -> Stack:
+def _joined(parts: Sequence[Encoders], path: SignalPath, device: str) -> Stack:
     audio = tuple(encoder for part in parts for encoder in part[0])
     text = tuple(encoder for part in parts for encoder in part[1])
-    return Stack(audio, text, path)
+    return Stack(audio, text, path, device)
 
 
 def _only(part: Encoders, blocks: Sequence[str]) -> Encoders:

@@ -28,11 +28,13 @@ class Stack:
         audio: Encoders of the clip, at least one in all with `text`.
         text: Encoders of the prompt.
         path: The signal path that the audio encoders were made with.
+        device: The torch device that the networks run on.
     """
 
     audio: tuple[AudioEncoder, ...]
     text: tuple[TextEncoder, ...]
     path: SignalPath = field(default_factory=SignalPath)
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         for name, table, encoders in (("audio", "clip", self.audio), ("text", "prompt", self.text)):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from feature_export.encoders import WindowedEncoder
+from feature_export.encoders import Stack, WindowedEncoder
 from feature_export.encoders.stack import require_finite
 from feature_export.export.batches import Batches
 from feature_export.export.limits import Limits
@@ -26,7 +26,7 @@ class EncodedClips(NamedTuple):
 def encode_clips(
     numbers: range,
     prepared: Iterable[Prepared],
-    encoders: Iterable[WindowedEncoder],
+    stack: Stack,
     limits: Limits,
     rows: Rows,
     on_rows: Callable[[int], None],
@@ -36,14 +36,14 @@ def encode_clips(
     Args:
         numbers: Of the rows in the table.
         prepared: Their clips, in order.
-        encoders: Those with a network; what the others made comes with the clips.
+        stack: Its encoders with a network are run; what the others made comes with the clips.
         limits: `batch_s` and `memory_bytes` are read.
         rows: Where the features go.
         on_rows: Is called with the number of rows done since the last call.
     """
-    named = {encoder.block.name: encoder for encoder in encoders}
+    named = {each.block.name: each for each in stack.audio_encoders if isinstance(each, WindowedEncoder)}
     share = limits.memory_bytes // 2 // max(len(named), 1)
-    batches = {name: Batches(encoder, limits.batch_s, share) for name, encoder in named.items()}
+    batches = {name: Batches(encoder, limits.batch_on(stack.device), share) for name, encoder in named.items()}
     clips: dict[int, Prepared] = {}
     done = 0
     for number, clip in zip(numbers, prepared, strict=True):

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from feature_export.encoders import Stack, WindowedEncoder
+from feature_export.encoders import Stack
 from feature_export.export.clips import encode_clips
 from feature_export.export.limits import Limits
 from feature_export.export.planning import require_planned_for, require_versions
@@ -103,8 +103,7 @@ class Encoding:
     ) -> None:
         numbers = self._numbers("clip", block)
         rows, clips = Rows(numbers, self._specs("clip")), islice(prepared, len(numbers))
-        windowed = [encoder for encoder in self._stack.audio_encoders if isinstance(encoder, WindowedEncoder)]
-        encoded = encode_clips(numbers, clips, windowed, self._limits, rows, on_rows)
+        encoded = encode_clips(numbers, clips, self._stack, self._limits, rows, on_rows)
         self._commit(block, rows, {SIGNAL.name: {"audio_sha256": encoded.audio_sha256}})
         done.rows, done.failed = done.rows + len(numbers), done.failed + len(rows.failed)
         done.halved += encoded.halved

@@ -1,13 +1,12 @@
 """Licences that forbid commercial use are accepted in words, once, before their weights are used."""
 
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from feature_export.weights.folder import root
 from feature_export.weights.published import Publication, publication_of_block
-from tunejury_jax.documents import read_object, write_whole
+from tunejury_jax.documents import read_object, write_json
 
 __all__ = ["accept", "accepted", "require_accepted", "sentence"]
 
@@ -36,7 +35,7 @@ def accept(publication: Publication, said: str) -> None:
         raise ValueError(f"accept: got {said!r}, expected the words {sentence(publication)!r}")
     record = _read() | {publication.name: {"sentence": sentence(publication), "date": _today()}}
     root().mkdir(parents=True, exist_ok=True)
-    write_whole(_path(), json.dumps(record, indent=1, sort_keys=True) + "\n")
+    write_json(_path(), record, sort_keys=True)
 
 
 def require_accepted(blocks: Iterable[str]) -> None:

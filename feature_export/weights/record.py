@@ -1,10 +1,9 @@
 """`fetched.json`: the commits that a folder of weights was completed from and checked against."""
 
-import json
 from pathlib import Path
 
 from feature_export.weights.published import Publication
-from tunejury_jax.documents import read_object, write_whole
+from tunejury_jax.documents import read_object, write_json
 
 __all__ = ["UNRECORDED", "read_revision", "write_record"]
 
@@ -16,7 +15,7 @@ UNRECORDED = "unrecorded"
 def write_record(folder: Path, publication: Publication) -> None:
     """Records that a folder holds exactly what is published."""
     revisions = {repository.id: repository.revision for repository in publication.repositories}
-    write_whole(folder / FILE, json.dumps({"revisions": revisions}, indent=1, sort_keys=True) + "\n")
+    write_json(folder / FILE, {"revisions": revisions}, sort_keys=True)
 
 
 def read_revision(folder: Path) -> str:

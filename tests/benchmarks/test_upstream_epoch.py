@@ -19,7 +19,7 @@ def write_pairs(folder: Path, count: int) -> None:
     for number in range(count):
         clap, mert, text = (torch.randn(dim, generator=generator) for dim in (512, 1024, 512))
         sign = 1 if number % 2 else -1
-        target = torch.tensor(max(sign, 0.0))
+        target = 0.5 if number == 0 else float(number % 2)
         write_pair(folder / f"{number}.pt", (clap + sign, mert), (clap - sign, mert), text, target)
 
 
@@ -50,10 +50,12 @@ def test_the_loader_alone_reads_every_batch(
 
 def test_a_file_holds_its_pair_and_no_more(tmp_path: Path) -> None:
     many = torch.arange(100_000.0)
-    write_pair(tmp_path / "pair.pt", (many[:2], many[2:5]), (many[5:7], many[7:10]), many[10:12], torch.tensor(0.5))
+    write_pair(tmp_path / "pair.pt", (many[:2], many[2:5]), (many[5:7], many[7:10]), many[10:12], 0.5)
     pair = torch.load(tmp_path / "pair.pt", weights_only=True)
-    assert list(pair) == ["clap_a", "mert_a", "clap_b", "mert_b", "text_emb", "label"]
-    assert [values.tolist() for values in pair.values()] == [[0, 1], [2, 3, 4], [5, 6], [7, 8, 9], [10, 11], 0.5]
+    features = {name: values.tolist() for name, values in pair.items() if isinstance(values, torch.Tensor)}
+    sides = {"clap_a": [0, 1], "mert_a": [2, 3, 4], "clap_b": [5, 6], "mert_b": [7, 8, 9]}
+    assert features == {"text_emb": [10, 11], **sides, "flag": [1]}
+    assert (pair["winner"], pair["uuid"]) == ("tie", "pair")
     assert (tmp_path / "pair.pt").stat().st_size < 5_000
 
 

@@ -369,9 +369,3 @@ def test_a_value_beyond_half_precision_is_a_failed_row(
     assert Encoding(store, STACK, audio).run().failed == 2
     reason = "mel_baseline: the embedding is not finite as float16"
     assert store.failures("mel_baseline") == store.failures("signal") == {0: reason, 1: reason}
-
-
-@pytest.mark.parametrize("field", [{"workers": -1}, {"memory_bytes": 0}, {"batch_s": 0.0}, {"batch_s": float("nan")}])
-def test_limits_that_leave_nothing(field: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(field))}: got .*, expected"):
-        Limits(**field)

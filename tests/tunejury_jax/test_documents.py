@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tunejury_jax.documents import as_json, fill_whole, parse_object, read_bounded, read_object, write_whole
+from tunejury_jax.documents import as_json, fill_whole, parse_object, read_bounded, read_object, write_json, write_whole
 
 
 def test_an_object_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -40,6 +40,15 @@ def test_as_json_is_what_a_file_gives_back() -> None:
     assert as_json({"widths": (1, 2), 3: None}) == {"widths": [1, 2], "3": None}
     with pytest.raises(TypeError, match="not JSON serializable"):
         as_json({"path": Path()})
+
+
+def test_a_written_document_reads_back_and_can_be_read_by_people(tmp_path: Path) -> None:
+    document = {"zither": [1, 2.5, None], "accordion": "é"}
+    write_json(tmp_path / "document.json", document)
+    assert read_object(tmp_path / "document.json", 1000) == document
+    assert (tmp_path / "document.json").read_text().startswith('{\n "zither": [\n  1,')
+    write_json(tmp_path / "document.json", document, sort_keys=True)
+    assert list(read_object(tmp_path / "document.json", 1000)) == ["accordion", "zither"]
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

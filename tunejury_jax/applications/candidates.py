@@ -6,7 +6,6 @@ number, all prompts of each: more candidates a prompt come behind those that are
 
 import csv
 import io
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 from tunejury_jax.applications.batches import Batches
 from tunejury_jax.applications.generators import Generator
 from tunejury_jax.applications.prompts import PREFIX, Prompt
-from tunejury_jax.documents import as_json, read_object, write_whole
+from tunejury_jax.documents import as_json, read_object, write_json, write_whole
 from tunejury_jax.errors import one_of
 from tunejury_jax.progress import progress
 from tunejury_jax.score_files import AudioFile, Protocol, planned_rows, score_rest
@@ -210,4 +209,4 @@ def _claim(folder: Path, made: dict[str, Any]) -> None:
             raise ValueError(f"candidates: {folder} was made otherwise ({'; '.join(lines)}); name a new folder")
     elif any(folder.glob("*.wav")):
         raise ValueError(f"candidates: {folder} has wavs but no {MANIFEST}, so they are of another program")
-    write_whole(path, json.dumps(made, indent=1) + "\n")
+    write_json(path, made)

@@ -116,4 +116,4 @@ def _load(name: Embedding, compute: Compute) -> Stack:
     from feature_export.encoders.mert import MertPooling, make
 
     pooling = MertPooling(over_time="maximum") if name == "mert-max" else MertPooling(layer=None)
-    return Stack(*make(path, compute, pooling), path)
+    return Stack(*make(path, compute, pooling), path, compute.device)

@@ -5,7 +5,6 @@ fitted has no correction, $\beta = 0$, and is reported. The deviation of $z$ is 
 covariance $\Sigma$ and $x = \partial z / \partial(\beta, \alpha)$; an unknown system adds its prior's variance.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from scipy.special import expit
 
 from tunejury_jax.calibration.battles import Battles
 from tunejury_jax.calibration.fit import Fitted, Prior, fit_offsets
-from tunejury_jax.documents import read_object, write_whole
+from tunejury_jax.documents import read_object, write_json
 
 __all__ = ["Anchors", "Calibrated"]
 
@@ -140,7 +139,7 @@ class Anchors:
             "battles": self.battles,
             "warnings": list(self.warnings),
         }
-        write_whole(path, json.dumps(document, indent=1) + "\n")
+        write_json(path, document)
 
     @classmethod
     def load(cls, path: Path) -> "Anchors":

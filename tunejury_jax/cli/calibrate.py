@@ -1,7 +1,6 @@
 """`tunejury calibrate`: anchors from scored battles, applied and judged."""
 
 import io
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -105,7 +104,7 @@ class SweepAnchors:
     def run(self) -> int:
         from tunejury_jax.calibration.increment import read_increment
         from tunejury_jax.calibration.ksweep import PUBLISHED, compare, k_sweep, universe_of
-        from tunejury_jax.documents import write_whole
+        from tunejury_jax.documents import write_json
 
         battles = _read(self.labels, self.columns)
         universe = universe_of(battles, read_increment(self.universe))
@@ -114,7 +113,7 @@ class SweepAnchors:
         paired = {name: list(compare(rows, swept[PUBLISHED])) for name, rows in swept.items() if name != PUBLISHED}
         document = {"rows": swept[PUBLISHED], "universe": len(universe), "methods": swept, "paired": paired}
         if self.json:
-            write_whole(self.json, json.dumps(document, indent=1) + "\n")
+            write_json(self.json, document)
         _show_sweep(swept, paired)
         return 0
 

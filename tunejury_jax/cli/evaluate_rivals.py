@@ -1,6 +1,5 @@
 """`tunejury evaluate rivals`: several scorers on the same clips, in one table."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,11 +100,11 @@ class EvaluateRivals:
             return score_clips(files, score, self.out / f"{name}.jsonl", settings, lambda: advance(1))
 
     def _show(self, document: dict[str, Any], out: Path) -> None:
-        from tunejury_jax.documents import write_whole
+        from tunejury_jax.documents import write_json
 
         rows = [
             (name, str(found["clips"]), *(with_interval(found[each]) for each in COEFFICIENTS))
             for name, found in document.items()
         ]
         show("Against the ratings", ("scorer", "clips", "SRCC", "LCC", "tau-b", "accuracy over pairs"), rows)
-        write_whole(out / "rivals.json", json.dumps(document, indent=1) + "\n")
+        write_json(out / "rivals.json", document)

@@ -1,6 +1,5 @@
 """`tunejury evaluate sanity`: whether scores fall where music gets worse."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ class EvaluateSanity:
     """Of the noise."""
 
     def run(self) -> int:
-        from tunejury_jax.documents import write_whole
+        from tunejury_jax.documents import write_json
         from tunejury_jax.evaluation.clips import load_clips
         from tunejury_jax.evaluation.sanity import fits, ladders
         from tunejury_jax.evaluation.sanity_plot import save
@@ -40,7 +39,7 @@ class EvaluateSanity:
         verdicts = fits(document)
         self.out.mkdir(parents=True, exist_ok=True)
         record = {"clips": names, "checkpoint": scorer.checkpoint.sha256, "fits": verdicts, **document}
-        write_whole(self.out / "sanity.json", json.dumps(record, indent=1) + "\n")
+        write_json(self.out / "sanity.json", record)
         save(document, self.out / "sanity")
         rows = [(ladder, str(rung["level"]), f"{rung['mean']:.4f}") for ladder, rung in self._rungs(document)]
         show(f"{len(clips)} clips", ("ladder", "rung", "mean score"), rows)

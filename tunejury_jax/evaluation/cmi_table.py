@@ -2,12 +2,11 @@
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunejury_jax.documents import write_whole
+from tunejury_jax.documents import write_json, write_whole
 from tunejury_jax.evaluation.cmi_report import report, report_lines
 from tunejury_jax.evaluation.cmi_results import Results
 
@@ -43,7 +42,7 @@ def write_report(results: Results, name: str, folder: Path) -> dict[str, Any]:
     """Writes `metrics.json`, `metrics.csv` and `metrics.md` into a folder; returns the first."""
     folder.mkdir(parents=True, exist_ok=True)
     document = report(results)
-    write_whole(folder / "metrics.json", json.dumps(document, indent=1) + "\n")
+    write_json(folder / "metrics.json", document)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(CSV_HEADER)

@@ -1,6 +1,5 @@
 """What the evaluation commands print: tables, counts, values with their intervals."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +43,9 @@ def p_value(value: float | None) -> str:
 
 
 def finish(out: Path | None, document: dict[str, Any]) -> int:
-    from tunejury_jax.documents import write_whole
+    from tunejury_jax.documents import write_json
 
     if out:
-        write_whole(out, json.dumps(document, indent=1) + "\n")
+        write_json(out, document)
         print(f"Written: {out}")
     return 0

@@ -52,6 +52,7 @@ def test_load_stack() -> None:
     stack = load_stack(["mel"], PATH)
     assert stack.layout.names == ("mel_baseline", "ngram_baseline")
     assert stack.path == PATH
+    assert stack.device == "cpu"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_families_that_are_none(families: list[str], message: str) -> None:
 
 def test_rebuilds_the_same_stack() -> None:
     stack = stack_from_provenance(recorded())
-    assert stack == load_stack(["mel"], PATH)
+    assert stack == load_stack(["mel"], PATH, Compute.best())
     assert stack.provenance() == recorded()
 
 

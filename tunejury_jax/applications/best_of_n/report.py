@@ -1,6 +1,5 @@
 """The files of a best-of-N run: tables, curves, pictures and the page to listen to."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from tunejury_jax.applications.best_of_n.table import curve_rows, selected_rows
 from tunejury_jax.applications.listening_page import write_page
 from tunejury_jax.applications.row_tables import as_csv, flat_rows
 from tunejury_jax.applications.side_metrics import SideMetrics
-from tunejury_jax.documents import write_whole
+from tunejury_jax.documents import write_json, write_whole
 from tunejury_jax.figures.canvas import png
 
 __all__ = ["write_over_optimisation", "write_report"]
@@ -60,4 +59,4 @@ def write_over_optimisation(report: OverOptimisation, out: Path, facts: Mapping[
 
 
 def _write_json(path: Path, document: Mapping[str, Any]) -> None:
-    write_whole(path, json.dumps(document, indent=1) + "\n")
+    write_json(path, document)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunejury_jax.applications.prompts import Prompt
-from tunejury_jax.documents import as_json, read_object, write_whole
+from tunejury_jax.documents import as_json, read_object, write_json, write_whole
 from tunejury_jax.store.plan import difference
 
 __all__ = ["SIDES", "DittoFolder", "Outcome", "Start"]
@@ -122,7 +122,7 @@ class DittoFolder:
 
     def write(self, outcome: Outcome) -> None:
         """Records what became of a prompt, after its clips were written."""
-        write_whole(self._outcome(outcome.prompt_id), json.dumps(asdict(outcome), indent=1) + "\n")
+        write_json(self._outcome(outcome.prompt_id), asdict(outcome))
 
     def list_clips(self, outcomes: Sequence[Outcome]) -> None:
         """Writes the manifests: the prompts without an error, in order, and no prefix."""
@@ -139,4 +139,4 @@ class DittoFolder:
         path = self.path / MANIFEST
         if path.exists() and (lines := difference(read_object(path, MAX_BYTES), identity)):
             raise ValueError(f"out: {self.path} was made otherwise ({'; '.join(lines)}); name a new folder")
-        write_whole(path, json.dumps(identity, indent=1) + "\n")
+        write_json(path, identity)

@@ -1,6 +1,5 @@
 """What came of a DITTO run: numbers, table, curves, and a page to listen to every clip before and after."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from tunejury_jax.applications.ditto.folder import DittoFolder, Outcome
 from tunejury_jax.applications.listening_page import Player, Section, write_page
 from tunejury_jax.applications.row_tables import as_csv
-from tunejury_jax.documents import write_whole
+from tunejury_jax.documents import write_json, write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 from tunejury_jax.figures.canvas import BLUE
 
@@ -58,7 +57,7 @@ def draw_curves(outcomes: Sequence[Outcome]) -> Figure:
 
 def write_report(outcomes: Sequence[Outcome], folder: DittoFolder, summary: Mapping[str, Any]) -> None:
     """Writes `summary.json`, `results.csv`, `curves.csv`, `curves.png` and `listening.html`."""
-    write_whole(folder.path / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(folder.path / "summary.json", summary)
     write_whole(folder.path / "results.csv", as_csv(map(_result, outcomes)))
     write_whole(folder.path / "curves.csv", as_csv(_iterates(outcomes)))
     curves = folder.path / "curves.png"

@@ -1,6 +1,5 @@
 """What came of expert iteration: rewards of held-out clips, what they cost, the frontier, a page to listen."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from tunejury_jax.applications.candidates import Scored
 from tunejury_jax.applications.expert_iteration.rounds import Judged
 from tunejury_jax.applications.listening_page import Player, Section, write_page
 from tunejury_jax.applications.row_tables import as_csv, flat_rows
-from tunejury_jax.documents import write_whole
+from tunejury_jax.documents import write_json, write_whole
 from tunejury_jax.evaluation.estimates import estimate_mean, estimate_share
 from tunejury_jax.figures.canvas import COLOURS, finish, new_figure, save
 
@@ -102,7 +101,7 @@ def write_report(
     """
     rows = summarise(judged, metrics)
     document = {"rows": rows, **facts}
-    write_whole(out / "rounds.json", json.dumps(document, indent=1) + "\n")
+    write_json(out / "rounds.json", document)
     write_whole(out / "rounds.csv", as_csv(flat_rows(rows)))
     picture = save(draw(document), out / "frontier")[0]
     sections = [Section("Reward and what it costs", picture=picture), *_sections(judged)]

@@ -12,7 +12,6 @@ Every stage finds what it has done, so a run that was killed goes on. Held-out c
 candidate has. All rewards are without a prompt, as published.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from tunejury_jax.applications.expert_iteration.trainer import Trainer
 from tunejury_jax.applications.generators import Generator
 from tunejury_jax.applications.prompts import PREFIX, Prompt
 from tunejury_jax.applications.row_tables import as_csv
-from tunejury_jax.documents import as_json, read_object, write_whole
+from tunejury_jax.documents import as_json, read_object, write_json, write_whole
 from tunejury_jax.scorer import Scorer
 from tunejury_jax.store.plan import difference
 
@@ -176,7 +175,7 @@ class Expert:
         self._out.mkdir(parents=True, exist_ok=True)
         if path.exists() and (lines := difference(read_object(path, MAX_PLAN_BYTES), as_json(ours))):
             raise ValueError(f"out: {self._out} is of another run ({'; '.join(lines[:5])}); name a new folder")
-        write_whole(path, json.dumps(ours, indent=1) + "\n")
+        write_json(path, ours)
 
 
 def _row(scored: Scored) -> dict[str, Any]:

@@ -5,12 +5,11 @@ Beside it stands its record (`tunejury_jax.released_scores`): what made the scor
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunejury_jax.documents import as_json, write_whole
+from tunejury_jax.documents import as_json, write_json, write_whole
 from tunejury_jax.released_scores import ID, SCORE, read_record, read_rows, record_path
 from tunejury_jax.store.plan import difference
 
@@ -69,7 +68,7 @@ class ReleaseTable:
         return line.getvalue()
 
     def _record(self, document: Mapping[str, Any]) -> None:
-        write_whole(record_path(self.path), json.dumps(document, indent=1) + "\n")
+        write_json(record_path(self.path), document)
 
 
 def _whole_bytes(data: bytes) -> int:
