@@ -77,17 +77,18 @@ def test_clips_together_have_the_features_of_each_alone(networks, files, workers
             assert_close(values, alone[name], 2e-5)
 
 
-def test_windows_of_one_length_go_through_a_network_together(networks, files, monkeypatch):
+@pytest.mark.parametrize(("batch_s", "expected"), [(60.0, [5]), (None, [2, 2, 1])])
+def test_windows_of_one_length_go_through_a_network_together(networks, files, monkeypatch, batch_s, expected):
     sizes = []
     kind = type(networks.audio[0])
     run = kind.embed_windows
     monkeypatch.setattr(kind, "embed_windows", lambda self, windows: sizes.append(len(windows)) or run(self, windows))
-    encoded(ClipEncoder(networks), files)
-    assert sizes == [5]
+    encoded(ClipEncoder(networks, Limits(batch_s=batch_s)), files)
+    assert sizes == expected
 
 
 def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same(networks, files, monkeypatch):
-    expected = encoded(ClipEncoder(networks), files)
+    expected = encoded(ClipEncoder(networks, Limits(batch_s=60.0)), files)
     kind = type(networks.audio[0])
     run = kind.embed_windows
 
@@ -97,7 +98,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same(networks, files,
         return run(self, windows)
 
     monkeypatch.setattr(kind, "embed_windows", small)
-    encoder = ClipEncoder(networks)
+    encoder = ClipEncoder(networks, Limits(batch_s=60.0))
     for clip, other in zip(encoded(encoder, files), expected, strict=True):
         for name, values in clip.features.items():
             assert_close(values, other.features[name], 2e-5)

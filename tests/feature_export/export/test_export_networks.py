@@ -143,7 +143,8 @@ def test_windows_of_many_clips_go_through_the_network_together(
         return run_batch(self, windows)
 
     monkeypatch.setattr(Batches, "_embed", noted)
-    assert export(audio, tmp_path / "store", "--encoders", "clap", "mert", "muq", "--block-rows", 16) == 0
+    blocks = ("--block-rows", 16, "--batch-seconds", 60)
+    assert export(audio, tmp_path / "store", "--encoders", "clap", "mert", "muq", *blocks) == 0
     assert ("clap_audio", 6, 480_000) in sizes
     assert ("mert", 4, 7_200) in sizes
     assert ("muq_audio", 4, 14_400) in sizes
