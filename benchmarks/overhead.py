@@ -67,7 +67,7 @@ class Overhead:
     """Pairs to train on; an eighth as many are validated on."""
     widths: str = "1024-512-256-128"
     """Hidden layers of all heads."""
-    trials: int = 16
+    trials: int = 32
     """Heads of the search."""
     population: int = 8
     """Heads trained together."""

@@ -21,8 +21,8 @@ from tunejury_jax.documents import as_json
 
 __all__ = ["EpochValues", "History", "Saved", "Saves"]
 
-DUTY = 20
-"""At most a twentieth of the time is spent on saving."""
+DUTY = 40
+"""At most a fortieth of the time is spent on saving, so that a whole sweep keeps below a twentieth of bookkeeping."""
 
 
 class EpochValues(NamedTuple):
